@@ -1,0 +1,75 @@
+# Every command that a person types here.
+
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := -m pip install --quiet --disable-pip-version-check
+# Python files are read in place, so only these make the extension stale.
+SOURCES := Cargo.toml pyproject.toml $(wildcard Cargo.lock) $(shell find src -name '*.rs')
+
+.PHONY: help demo test lint lint-rust lint-python bench docs build wheel all torch clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## train on real data, LSH against full: a table, and a picture in out/demo.png
+	$(BIN)/python examples/demo.py
+
+test: build $(VENV)/dev.stamp ## run all tests, Rust and Python
+	cargo test --release
+	$(BIN)/python -m pytest --doctest-modules --pyargs slide_rs tests/python
+
+lint: lint-rust lint-python ## run every check that is not a test
+
+lint-rust: ## ... formatting and clippy, without and with Python; file sizes and unsafe code
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --features python -- -D warnings
+	$(PYTHON) scripts/check_tree.py
+
+lint-python: build $(VENV)/dev.stamp ## ... stubs against the binary, ruff and mypy
+	$(BIN)/python -m mypy.stubtest slide_rs._core --mypy-config-file pyproject.toml
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: ## time the engine; on an idle machine
+	cargo bench --benches
+
+docs: ## build the documentation of the crate, warnings refused
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+build: $(VENV)/build.stamp ## build the extension and install it in .venv
+
+wheel: $(VENV)/demo.stamp ## build a wheel in dist/
+	rm -rf dist
+	$(BIN)/maturin build --release --out dist
+
+all: ## everything that must pass before a change lands
+	.ci/run
+
+torch: .venv-torch/torch.stamp ## a second environment, .venv-torch, with PyTorch to compare with
+
+clean: ## remove everything that was made here
+	cargo clean
+	rm -rf $(VENV) .venv-torch dist out
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/%.stamp: requirements/%.txt | $(BIN)/python
+	$(BIN)/python $(PIP) -r $<
+	touch $@
+
+$(VENV)/dev.stamp: requirements/demo.txt requirements/test.txt
+
+# maturin would rather use an environment that happens to be active than ours.
+$(VENV)/build.stamp: $(SOURCES) $(VENV)/demo.stamp
+	env -u CONDA_PREFIX VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release
+	touch $@
+
+.venv-torch/torch.stamp: requirements/torch.txt
+	$(PYTHON) -m venv .venv-torch
+	.venv-torch/bin/python $(PIP) -r $<
+	touch $@

@@ -1,0 +1,120 @@
+//! Kernels by instruction set and width: `cargo bench --bench kernels -- dot_rows/128`.
+//!
+//! The weights of the row kernels are larger than the last-level cache of most machines and
+//! their rows are drawn at random, as in training.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use slide_rs::simd::{AdamStep, Kernels};
+
+const WIDTHS: [usize; 5] = [64, 128, 256, 512, 1024];
+
+/// Floats in the matrix that rows are taken from when cold: 64 MiB.
+const FLOATS: usize = 1 << 24;
+
+/// Rows taken in one call.
+const ROWS: usize = 512;
+
+/// Reproducible numbers from zero to one.
+fn noise(len: usize) -> Vec<f32> {
+    row_numbers(len, 1 << 16).into_iter().map(|x| x as f32 / 65_536.0).collect()
+}
+
+/// Reproducible numbers below `below`.
+fn row_numbers(len: usize, below: usize) -> Vec<u32> {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        ((state >> 33) % below as u64) as u32
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// Runs over rows drawn at random: cold, from main memory, and warm, from the second-level cache.
+fn rows(criterion: &mut Criterion) {
+    let weights = noise(FLOATS);
+    for (state, floats) in [("cold", FLOATS), ("warm", 1 << 17)] {
+        for width in WIDTHS {
+            let all = row_numbers(1 << 16, floats / width);
+            let (mut x, mut out) = (noise(width), noise(ROWS));
+            for kernels in Kernels::available() {
+                let mut calls = all.chunks_exact(ROWS).cycle();
+                let mut group = criterion.benchmark_group(format!("dot_rows/{width}/{state}"));
+                group.throughput(Throughput::Elements(ROWS as u64));
+                group.bench_function(kernels.name, |bencher| {
+                    bencher.iter(|| {
+                        let rows = calls.next().expect("a cycle has no end");
+                        (kernels.dot_rows)(black_box(&weights), rows, &x, &mut out);
+                    });
+                });
+                group.finish();
+                let mut group = criterion.benchmark_group(format!("axpy_rows/{width}/{state}"));
+                group.throughput(Throughput::Elements(ROWS as u64));
+                let coefs = vec![1e-6; ROWS];
+                group.bench_function(kernels.name, |bencher| {
+                    bencher.iter(|| {
+                        let rows = calls.next().expect("a cycle has no end");
+                        (kernels.axpy_rows)(black_box(&weights), rows, &coefs, &mut x);
+                    });
+                });
+                group.finish();
+            }
+        }
+    }
+}
+
+/// Kernels over one vector each, in cache.
+fn vectors(criterion: &mut Criterion) {
+    let step = AdamStep { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, bias1: 1.0, bias2: 1.0 };
+    for width in WIDTHS {
+        let [mut w, mut m, mut v] = [noise(width), noise(width), noise(width)];
+        let g = noise(width);
+        for kernels in Kernels::available() {
+            let mut group = criterion.benchmark_group(format!("vectors/{width}/{}", kernels.name));
+            group.bench_function("adam", |bencher| {
+                bencher.iter(|| (kernels.adam)(&step, &mut w, &mut m, &mut v, black_box(&g)));
+            });
+            group.bench_function("dot", |bencher| {
+                bencher.iter(|| (kernels.dot)(black_box(&w), black_box(&g)));
+            });
+            group.bench_function("axpy", |bencher| {
+                bencher.iter(|| (kernels.axpy)(1e-6, black_box(&g), &mut w));
+            });
+            group.bench_function("exp_sum", |bencher| {
+                bencher.iter(|| {
+                    w.copy_from_slice(&g);
+                    (kernels.exp_sum)(1.0, black_box(&mut w))
+                });
+            });
+            group.finish();
+        }
+    }
+}
+
+/// Matrix products of the sizes in use; criterion's elements are floating-point operations.
+fn products(criterion: &mut Criterion) {
+    let sizes =
+        [[512, 704, 128], [32, 700, 128], [345, 256, 128], [345, 128, 256], [256, 128, 345]];
+    for [m, n, k] in sizes {
+        let (a, b, mut c) = (noise(m * k), noise(k * n), vec![0.0; m * n]);
+        let mut group = criterion.benchmark_group(format!("gemm/{m}x{n}x{k}"));
+        group.throughput(Throughput::Elements(2 * (m * n * k) as u64));
+        for kernels in Kernels::available() {
+            group.bench_function(kernels.name, |bencher| {
+                bencher.iter(|| (kernels.gemm)([m, n, k], black_box(&a), k, &b, n, &mut c, n));
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group! {
+    name = kernels;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(std::time::Duration::from_millis(200))
+        .measurement_time(std::time::Duration::from_millis(500));
+    targets = products, vectors, rows
+}
+criterion_main!(kernels);

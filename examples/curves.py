@@ -1,0 +1,84 @@
+"""Learning curves: on the terminal as text, and as a picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Curve(NamedTuple):
+    """P@1 after each epoch against the seconds of training until then."""
+
+    name: str
+    mark: str
+    color: str
+    seconds: Sequence[float]
+    precision: Sequence[float]
+
+
+def text(curves: Sequence[Curve], width: int = 64, height: int = 13) -> str:
+    """Return the curves as lines of text, time on a logarithmic axis."""
+    first = min(curve.seconds[0] for curve in curves)
+    last = max(curve.seconds[-1] for curve in curves)
+    low, high = limits(curves)
+    # One run may take a hundred times as long as the other; both must stay readable.
+    span = math.log(last / first) or 1.0
+    grid = [[" "] * width for _ in range(height)]
+    for curve in curves:
+        for seconds, precision in zip(curve.seconds, curve.precision, strict=True):
+            column = round(math.log(seconds / first) / span * (width - 1))
+            row = round((high - precision) / (high - low) * (height - 1))
+            grid[row][column] = curve.mark
+    lines = ["P@1    " + "   ".join(f"{curve.mark} {curve.name}" for curve in curves)]
+    for row, cells in enumerate(grid):
+        value = high - (high - low) * row / (height - 1)
+        label = f"{value:.2f}" if row % 3 == 0 else ""
+        lines.append(f"{label:>5} |{''.join(cells).rstrip()}")
+    lines.append(" " * 6 + "+" + "-" * width)
+    ends = f"{first:.1f} s", f"{last:.0f} s of training (logarithmic)"
+    lines.append(" " * 7 + ends[0] + ends[1].rjust(width - len(ends[0])))
+    return "\n".join(lines)
+
+
+def picture(curves: Sequence[Curve], title: str, path: Path) -> None:
+    """Write the curves to an image file, each with its name at its last point."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    for curve in curves:
+        axes.plot(
+            curve.seconds, curve.precision, "o-", color=curve.color, linewidth=2, label=curve.name
+        )
+        axes.annotate(
+            f"{curve.precision[-1]:.3f} after {curve.seconds[-1]:.0f} s",
+            (curve.seconds[-1], curve.precision[-1]),
+            xytext=(0, 9),
+            textcoords="offset points",
+            ha="right",
+            color=curve.color,
+        )
+    first = min(curve.seconds[0] for curve in curves)
+    last = max(curve.seconds[-1] for curve in curves)
+    ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if first < tick < last]
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, labels=[f"{tick}" for tick in ticks])
+    axes.set_xticks([], minor=True)
+    axes.set_ylim(*limits(curves))
+    axes.set_xlabel("seconds of training (logarithmic)")
+    axes.set_ylabel("P@1 on the test rows")
+    axes.set_title(title, loc="left")
+    axes.grid(axis="y", color="0.9")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="best")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def limits(curves: Sequence[Curve]) -> tuple[float, float]:
+    """Return the ends of the P@1 axis: the nearest twentieths that leave air around the points."""
+    values = [value for curve in curves for value in curve.precision]
+    low, high = math.floor(20 * min(values) - 0.5) / 20, math.ceil(20 * max(values) + 0.5) / 20
+    return max(low, 0.0), min(high, 1.0)

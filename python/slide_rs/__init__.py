@@ -1,0 +1,46 @@
+"""Sub-linear deep learning: networks with very wide sparse layers, trained on CPUs.
+
+Examples
+--------
+>>> import slide_rs
+>>> data = slide_rs.datasets.make_xmc(200, n_features=300, n_labels=40, seed=0)
+>>> net = slide_rs.Network([
+...     slide_rs.layers.SparseInput(300),
+...     slide_rs.layers.Dense(16),
+...     slide_rs.layers.SampledDense(40),
+... ])
+>>> history = net.fit(data.X, data.Y, epochs=2, verbose=False)
+>>> net.predict_topk(data.X, k=3).labels.shape
+(200, 3)
+"""
+
+from importlib.metadata import version as _version
+
+from slide_rs import callbacks, datasets, layers, lsh, metrics, optim, samplers
+from slide_rs._core import build_info
+from slide_rs.config import NetworkConfig
+from slide_rs.history import History
+from slide_rs.network import BatchReport, Network, load
+from slide_rs.notices import SlideWarning
+from slide_rs.topk import TopK
+
+__version__: str = _version("slide_rs")
+
+__all__ = [
+    "BatchReport",
+    "History",
+    "Network",
+    "NetworkConfig",
+    "SlideWarning",
+    "TopK",
+    "__version__",
+    "build_info",
+    "callbacks",
+    "datasets",
+    "layers",
+    "load",
+    "lsh",
+    "metrics",
+    "optim",
+    "samplers",
+]

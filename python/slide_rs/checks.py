@@ -1,0 +1,92 @@
+"""Checks of single arguments; an error names the argument, what was found and what was wanted."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import SupportsFloat, SupportsIndex
+
+__all__ = ["choice", "flag", "number", "whole"]
+
+
+def whole(name: str, found: object, minimum: int, maximum: int | None = None) -> int:
+    """Return `found` as an `int` within its bounds.
+
+    Examples
+    --------
+    >>> whole("units", 64, 1)
+    64
+    """
+    wanted = f"a whole number of at least {minimum}"
+    if maximum is not None:
+        wanted = f"a whole number from {minimum} to {maximum}"
+    if isinstance(found, bool) or not isinstance(found, SupportsIndex):
+        raise TypeError(f"{name}: found {_show(found)}, wanted {wanted}")
+    value = operator.index(found)
+    if value < minimum or (maximum is not None and value > maximum):
+        raise ValueError(f"{name}: found {value}, wanted {wanted}")
+    return value
+
+
+def number(
+    name: str,
+    found: object,
+    *,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    below: float = math.inf,
+) -> float:
+    """Return `found` as a finite `float` with ``above < value``, ``least <= value < below``.
+
+    Examples
+    --------
+    >>> number("lr", 1, above=0.0)
+    1.0
+    """
+    bounds = [
+        f"above {above:g}" if above > -math.inf else "",
+        f"at least {least:g}" if least > -math.inf else "",
+        f"below {below:g}" if below < math.inf else "",
+    ]
+    wanted = "a finite number " + " and ".join(bound for bound in bounds if bound)
+    if isinstance(found, bool | str | bytes) or not isinstance(found, SupportsFloat):
+        raise TypeError(f"{name}: found {_show(found)}, wanted {wanted.strip()}")
+    value = float(found)
+    if not (math.isfinite(value) and above < value and least <= value < below):
+        raise ValueError(f"{name}: found {value:g}, wanted {wanted.strip()}")
+    return value
+
+
+def choice(name: str, found: object, options: Sequence[str]) -> str:
+    """Return `found` if it is one of `options`.
+
+    Examples
+    --------
+    >>> choice("mode", "exact", ["exact", "lsh"])
+    'exact'
+    """
+    wanted = " or ".join(repr(option) for option in options)
+    if not isinstance(found, str):
+        raise TypeError(f"{name}: found {_show(found)}, wanted {wanted}")
+    if found not in options:
+        raise ValueError(f"{name}: found {found!r}, wanted {wanted}")
+    return found
+
+
+def flag(name: str, found: object) -> bool:
+    """Return `found` if it is a `bool`.
+
+    Examples
+    --------
+    >>> flag("bias", True)
+    True
+    """
+    if not isinstance(found, bool):
+        raise TypeError(f"{name}: found {_show(found)}, wanted True or False")
+    return found
+
+
+def _show(found: object) -> str:
+    text = repr(found)
+    return text if len(text) <= 40 else f"an object of type {type(found).__name__}"

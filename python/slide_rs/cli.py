@@ -1,0 +1,119 @@
+"""The command line: ``slide-rs train``, ``slide-rs evaluate`` and ``slide-rs predict``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from slide_rs import commands, defaults
+
+__all__ = ["main"]
+
+MISUSE, INTERRUPTED = 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 2 for a wrong input, 130 after Ctrl-C.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; those of the process when not given.
+
+    Examples
+    --------
+    >>> main(["evaluate", "no-such-model", "no-such-file"])
+    2
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+        code: int = arguments.command(arguments)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader, such as `head`, has enough; Python's own flush at exit must not fail on it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (OSError, ValueError, TypeError, LookupError, MemoryError, RuntimeError) as error:
+        print(f"slide-rs: {_sentence(error)}", file=sys.stderr)
+        return MISUSE
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are exceptions, so that `main` says them like any other."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise in place of ending the process."""
+        raise ValueError(f"{message} ({self.prog} --help lists the options)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="slide-rs", description="Networks with very many outputs, trained on CPUs."
+    )
+    verbs = parser.add_subparsers(required=True, metavar="train | evaluate | predict")
+    _add_train(verbs.add_parser("train", help="train a network on an XMC file"))
+    _add_evaluate(verbs.add_parser("evaluate", help="compare a model's answers with a file"))
+    _add_predict(verbs.add_parser("predict", help="write the best labels of each row"))
+    return parser
+
+
+def _add_train(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(command=commands.train)
+    verb.add_argument("data", metavar="TRAIN", help="XMC file, plain or .gz")
+    verb.add_argument("--valid", metavar="TEST", help="measured after each epoch, decides nothing")
+    verb.add_argument("--epochs", type=int, metavar="N", help="by rule when not given")
+    verb.add_argument("--batch-size", type=int, metavar="N", help="by rule when not given")
+    verb.add_argument(
+        "--hidden", type=int, default=defaults.HIDDEN, metavar="N", help="units (%(default)s)"
+    )
+    verb.add_argument("--lr", type=float, metavar="RATE", help="by rule when not given")
+    verb.add_argument(
+        "--sampler", choices=("lsh", "uniform", "full"), default="lsh", help="(%(default)s)"
+    )
+    verb.add_argument("--active", type=int, metavar="N", help="outputs computed per row, exactly")
+    verb.add_argument("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
+    verb.add_argument("--threads", type=int, metavar="N", help="all that there are")
+    verb.add_argument("--out", metavar="FILE", help="where to save the model (safetensors)")
+    verb.add_argument("--json", action="store_true", help="one JSON object an epoch")
+
+
+def _add_evaluate(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(command=commands.evaluate)
+    _add_inputs(verb)
+    verb.add_argument(
+        "--metrics",
+        default="p@1,p@3,p@5,ndcg@5",
+        metavar="LIST",
+        help="of p@k, r@k, ndcg@k and psp@k (%(default)s)",
+    )
+    verb.add_argument(
+        "--train", metavar="TRAIN", help="file whose labels weigh psp@k; DATA when not given"
+    )
+    verb.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _add_predict(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(command=commands.predict)
+    _add_inputs(verb)
+    verb.add_argument("--k", type=int, default=5, metavar="N", help="labels of a row (%(default)s)")
+    verb.add_argument("--out", metavar="FILE", help="standard output when not given")
+
+
+def _add_inputs(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("model", metavar="MODEL", help="file of train --out")
+    verb.add_argument("data", metavar="DATA", help="XMC file, plain or .gz")
+    verb.add_argument("--mode", choices=("exact", "lsh"), default="exact", help="(%(default)s)")
+    verb.add_argument("--threads", type=int, metavar="N", help="all that there are")
+
+
+def _sentence(error: Exception) -> str:
+    """Return the error as one line."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__

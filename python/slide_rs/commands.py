@@ -1,0 +1,256 @@
+"""What the verbs of the command line do."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from slide_rs import checks, datasets, defaults, evaluation, metrics, optim, samplers, training
+from slide_rs.arrays import Features, features, n_rows
+from slide_rs.callbacks import Callback, ProgressBar
+from slide_rs.history import History
+from slide_rs.labels import Labels, labels
+from slide_rs.layers import Dense, SampledDense, SparseInput
+from slide_rs.network import METRICS, Network, load
+
+__all__ = ["evaluate", "predict", "train"]
+
+INTERRUPTED = 130
+# Held-out rows are at most this share of the training set.
+HELD_OUT = 20
+
+
+def train(arguments: Namespace) -> int:
+    """Train, print a line or an object an epoch, save."""
+    _check_train(arguments)
+    start = time.perf_counter()
+    data = datasets.read_xmc(arguments.data)
+    valid = datasets.read_xmc(arguments.valid) if arguments.valid else None
+    read_seconds = time.perf_counter() - start
+
+    width, n_labels = data.X.shape[1], data.Y.shape[1]
+    if not data.X.shape[0]:
+        raise ValueError(f"{arguments.data}: found no rows, wanted at least one")
+    x, y = features(data.X, width), labels(data.Y, n_labels)
+    held = None if valid is None else _arrays(valid, width, n_labels, arguments.valid)
+
+    start = time.perf_counter()
+    network = Network(
+        [
+            SparseInput(width),
+            Dense(arguments.hidden),
+            SampledDense(n_labels, sampler=_sampler(arguments)),
+        ],
+        optimizer=optim.Adam(lr=arguments.lr),
+        seed=arguments.seed,
+        threads=arguments.threads,
+    )
+    build_seconds = time.perf_counter() - start
+
+    plan = _plan(arguments, network, x, y, held)
+    rows = n_rows(x) if plan.rows is None else len(plan.rows)
+    lines = _EpochLines(arguments.json, read_seconds, build_seconds, rows)
+    shown: list[Callback] = [lines]
+    if not arguments.json and sys.stderr.isatty() and not sys.stdout.isatty():
+        shown.append(ProgressBar())
+    code = 0
+    try:
+        training.train(network, x, y, plan, shown, History())
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if arguments.out:
+        network.save(arguments.out)
+    return code
+
+
+def evaluate(arguments: Namespace) -> int:
+    """Print the metrics of a model on a file."""
+    names = evaluation.check([name.strip() for name in arguments.metrics.split(",")])
+    network = _load(arguments)
+    data = datasets.read_xmc(arguments.data)
+    width, n_labels = network.config.input.in_features, network.config.output.units
+    weights = None
+    if evaluation.needs_propensity(names):
+        source = datasets.read_xmc(arguments.train) if arguments.train else data
+        path = arguments.train or arguments.data
+        weights = metrics.inv_propensity(_widened(source.Y, n_labels, path, "labels"))
+    values = network.evaluate(
+        _widened(data.X, width, arguments.data, "features"),
+        _widened(data.Y, n_labels, arguments.data, "labels"),
+        names,
+        mode=arguments.mode,
+        inv_propensity=weights,
+    )
+    if arguments.json:
+        print(_json(values))
+    else:
+        for name, value in values.items():
+            print(f"{name:<8} {value:.4f}")
+    return 0
+
+
+def predict(arguments: Namespace) -> int:
+    """Write ``label:score`` of the best labels, a line per row."""
+    checks.whole("--k", arguments.k, 1)
+    if arguments.out:
+        _check_out(arguments.out)
+    network = _load(arguments)
+    data = datasets.read_xmc(arguments.data)
+    x = _widened(data.X, network.config.input.in_features, arguments.data, "features")
+    top = network.predict_topk(x, arguments.k, mode=arguments.mode)
+    with _opened(arguments.out) as out:
+        for ids, scores in zip(top.labels.tolist(), top.scores.tolist(), strict=True):
+            pairs = zip(ids, scores, strict=True)
+            out.write(" ".join(f"{label}:{score:.6g}" for label, score in pairs if label >= 0))
+            out.write("\n")
+    return 0
+
+
+@dataclass
+class _EpochLines(Callback):
+    """Prints each epoch: an aligned line, or a JSON object."""
+
+    as_json: bool
+    read_seconds: float
+    train_seconds: float
+    rows: int
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
+        """Print what was measured, times summed over the run."""
+        self.train_seconds += logs["seconds"]
+        measured = {name[4:]: value for name, value in logs.items() if name.startswith("val_")}
+        values = {
+            "epoch": epoch,
+            "read_seconds": self.read_seconds,
+            "train_seconds": self.train_seconds,
+            "samples_per_second": epoch * self.rows / self.train_seconds,
+            "loss": logs["loss"],
+            "active_fraction": logs["active_fraction"],
+            "recall_at_1": logs["recall_at_1"],
+            **measured,
+            "peak_rss_mb": _peak_rss_mb(),
+        }
+        if self.as_json:
+            print(_json(values), flush=True)
+            return
+        columns = {
+            "epoch": f"{epoch}",
+            "loss": f"{logs['loss']:.4f}",
+            "active": f"{logs['active_fraction']:.2%}",
+            "recall@1": f"{logs['recall_at_1']:.3f}",
+            **{name: f"{value:.4f}" for name, value in measured.items()},
+            "seconds": f"{self.train_seconds:.1f}",
+            "rows/s": f"{values['samples_per_second']:,.0f}",
+        }
+        if epoch == 1:
+            print("".join(f"{name:>10}" for name in columns))
+        print("".join(f"{text:>10}" for text in columns.values()), flush=True)
+
+
+def _check_train(arguments: Namespace) -> None:
+    """Name the option, not the parameter that it ends in, and do so before reading any data."""
+    for name in ("epochs", "batch_size", "hidden", "active", "threads"):
+        value = getattr(arguments, name)
+        if value is not None:
+            checks.whole(f"--{name.replace('_', '-')}", value, 1)
+    checks.whole("--seed", arguments.seed, 0, 2**64 - 1)
+    if arguments.lr is not None:
+        checks.number("--lr", arguments.lr, above=0.0)
+    if arguments.active is not None and arguments.sampler == "full":
+        raise ValueError("--active: found with --sampler full, which computes all outputs")
+    if arguments.out:
+        _check_out(arguments.out)
+
+
+def _check_out(path: str) -> None:
+    """Find out before hours of work, not after, that the result can not be written."""
+    if Path(path).is_dir():
+        raise ValueError(f"--out: found the folder {path}, wanted a file")
+    folder = Path(path).absolute().parent
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise ValueError(f"--out: found {path}, wanted a file in a folder that can be written")
+
+
+def _sampler(arguments: Namespace) -> samplers.Sampler:
+    if arguments.sampler == "full":
+        return samplers.Full()
+    made = samplers.LSH if arguments.sampler == "lsh" else samplers.Uniform
+    return made(n_active=arguments.active)
+
+
+def _plan(
+    arguments: Namespace,
+    network: Network,
+    x: Features,
+    y: Labels,
+    held: tuple[Features, Labels] | None,
+) -> training.Plan:
+    """Choose sizes by rule where they are not given, and the rows to measure recall on.
+
+    Those rows are never trained on: they come from ``--valid``, or are taken out of the training
+    rows. A set of under twenty rows has none to spare and is measured on itself.
+    """
+    rows, validate = None, None
+    if held is not None:
+        probe = training.Probe.choose(held[0], arguments.seed)
+        units = network.config.output.units
+        validate = evaluation.Validation(network._core, *held, METRICS, units, y)
+    else:
+        spare = min(training.PROBE_ROWS, n_rows(x) // HELD_OUT)
+        shuffled = np.random.default_rng(arguments.seed).permutation(n_rows(x)).astype(np.int64)
+        probe = training.Probe(x, np.sort(shuffled[: spare or training.PROBE_ROWS]))
+        rows = np.sort(shuffled[spare:]) if spare else None
+    count = n_rows(x) if rows is None else len(rows)
+    batch = arguments.batch_size or defaults.batch_size(count)
+    epochs = arguments.epochs or defaults.epochs(count, batch)
+    return training.Plan(epochs, batch, probe, rows, validate)
+
+
+def _opened(path: str | None) -> AbstractContextManager[TextIO]:
+    return Path(path).open("w", encoding="utf-8") if path else nullcontext(sys.stdout)
+
+
+def _load(arguments: Namespace) -> Network:
+    if arguments.threads is not None:
+        checks.whole("--threads", arguments.threads, 1)
+    return load(arguments.model, threads=arguments.threads)
+
+
+def _arrays(data: Any, width: int, n_labels: int, path: str) -> tuple[Features, Labels]:
+    x = features(_widened(data.X, width, path, "features"), width)
+    return x, labels(_widened(data.Y, n_labels, path, "labels"), n_labels)
+
+
+def _widened(matrix: csr_array[Any], columns: int, path: str, what: str) -> csr_array[Any]:
+    """Give a matrix the columns of the network: a file may know of fewer, but not of more."""
+    if matrix.shape[1] > columns:
+        raise ValueError(f"{path}: found {matrix.shape[1]} {what}, wanted at most {columns}")
+    parts = (matrix.data, matrix.indices, matrix.indptr)
+    return csr_array(parts, shape=(matrix.shape[0], columns))
+
+
+def _json(values: Mapping[str, float]) -> str:
+    """Return an object in which what is not a number is null, as JSON has no NaN."""
+    return json.dumps({k: v if math.isfinite(v) else None for k, v in values.items()})
+
+
+def _peak_rss_mb() -> float:
+    """Return the most memory that the process has held; NaN where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return math.nan
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

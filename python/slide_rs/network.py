@@ -1,0 +1,383 @@
+"""The network: what a user makes, trains, asks and saves."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slide_rs import _core, checks, defaults, evaluation, prediction, report, training
+from slide_rs.arrays import Features, features, n_rows
+from slide_rs.callbacks import Callback, ProgressBar
+from slide_rs.config import NetworkConfig
+from slide_rs.history import History
+from slide_rs.labels import candidates as read_candidates
+from slide_rs.labels import labels
+from slide_rs.layers import Layer
+from slide_rs.optim import Optimizer
+from slide_rs.topk import TopK
+
+__all__ = ["BatchReport", "Network", "load"]
+
+METRICS = ("p@1", "p@3", "p@5", "ndcg@5")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What one training step did.
+
+    Examples
+    --------
+    >>> BatchReport(loss=2.3, active_fraction=0.02, lr=0.003).loss
+    2.3
+    """
+
+    #: Mean over the batch.
+    loss: float
+    #: Mean share of the outputs that were computed.
+    active_fraction: float
+    #: Learning rate of the step.
+    lr: float
+
+
+class Network:
+    """A network with a sparse input and a very wide, sampled output.
+
+    Parameters
+    ----------
+    layers : sequence of layers
+        A `SparseInput`, one or more `Dense`, and a `SampledDense`.
+    loss : {"softmax", "softmax_per_label"}
+        Softmax over the computed outputs; the labels of a row share its target equally, or each
+        has a softmax of its own.
+    optimizer : optim.Adam or optim.SGD, optional
+        `optim.Adam()` when not given.
+    seed : int
+        Same seed, same data: same network, bit by bit, whatever the number of threads.
+    threads : int, optional
+        As many as the process may use when not given.
+
+    Examples
+    --------
+    >>> from slide_rs import Network, layers
+    >>> X = np.eye(4, dtype=np.float32)
+    >>> net = Network([layers.SparseInput(4), layers.Dense(8), layers.SampledDense(4)])
+    >>> history = net.fit(X, [[0], [1], [2], [3]], epochs=2, verbose=False)
+    >>> net.predict_topk(X, k=2).labels.shape
+    (4, 2)
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        loss: str = "softmax",
+        optimizer: Optimizer | None = None,
+        seed: int = 0,
+        threads: int | None = None,
+    ) -> None:
+        config = NetworkConfig(layers, loss, optimizer, seed)
+        self._adopt(_core.Network(config.to_json(), _check_threads(threads)))
+
+    def _adopt(self, core: _core.Network) -> None:
+        self._core = core
+        self._history = History()
+        # The engine filled in what the user left to rule, so this is kept and not the user's.
+        self._config = NetworkConfig.from_json(core.config)
+
+    @property
+    def _units(self) -> int:
+        return self._config.output.units
+
+    @property
+    def config(self) -> NetworkConfig:
+        """The description of the network, with everything left to rule filled in."""
+        return self._config
+
+    @property
+    def history(self) -> History:
+        """The epochs of the latest ``fit``, those of an interrupted one included."""
+        return self._history
+
+    @property
+    def threads(self) -> int:
+        """The number of threads that work for this network."""
+        return self._core.threads
+
+    def fit(
+        self,
+        X: object,
+        Y: object,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        *,
+        validation_data: tuple[object, object] | None = None,
+        metrics: Sequence[str] = METRICS,
+        callbacks: Sequence[Callback] | None = None,
+        verbose: bool | str = "auto",
+        copy: bool = True,
+    ) -> History:
+        """Train on all rows, epoch after epoch.
+
+        Parameters
+        ----------
+        X : CSR matrix or array, or 2-D array
+            Features; float32 values and int32 or int64 indices are read in place.
+        Y : CSR matrix or array, list of lists, or integer vector
+            Labels of each row.
+        epochs : int, optional
+            Passes over the data; 4 for large sets when not given, more for small ones.
+        batch_size : int, optional
+            Rows of a step; 256 for large sets when not given, fewer for small ones.
+        validation_data : pair (X, Y), optional
+            Measured after each epoch, never used to decide anything.
+        metrics : sequence of str
+            What to measure there, such as ``"p@1"``, ``"r@5"``, ``"ndcg@5"`` or ``"psp@5"``.
+        callbacks : sequence of Callback, optional
+            Run in their order.
+        verbose : {"auto", True, False}
+            Show progress on standard error: on a terminal only, always, or never.
+        copy : bool
+            If False, data that can not be read in place is an error, not a copy with a warning.
+
+        Returns
+        -------
+        History
+            Measures of each epoch. ``recall_at_1`` is measured on up to 1,000 rows of
+            `validation_data`, or of the training rows when there is none.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            On Ctrl-C, between two batches; the network stays usable, `history` has the epochs
+            that were finished.
+        """
+        x, y = self._pair(X, Y, ("X", "Y"), copy)
+        chosen = _check_callbacks(callbacks)
+        if _wants_progress(verbose):
+            chosen.append(ProgressBar())
+        rows = n_rows(x)
+        measured = evaluation.check(metrics)
+        batch = (
+            defaults.batch_size(rows)
+            if batch_size is None
+            else checks.whole("batch_size", batch_size, 1)
+        )
+        probe, validate = training.Probe.choose(x, self._config.seed), None
+        if validation_data is not None:
+            if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
+                raise TypeError("validation_data: wanted a pair (X, Y)")
+            names = ("validation_data[0]", "validation_data[1]")
+            held = self._pair(*validation_data, names, copy)
+            probe = training.Probe.choose(held[0], self._config.seed)
+            validate = evaluation.Validation(self._core, *held, measured, self._units, y)
+        plan = training.Plan(
+            epochs=(
+                defaults.epochs(rows, batch)
+                if epochs is None
+                else checks.whole("epochs", epochs, 1)
+            ),
+            batch_size=batch,
+            probe=probe,
+            validate=validate,
+        )
+        self._history = History()
+        training.train(self, x, y, plan, chosen, self._history)
+        return self._history
+
+    def train_batch(self, X: object, Y: object, *, copy: bool = True) -> BatchReport:
+        """Take one optimiser step on these rows, for a training loop of your own.
+
+        Parameters
+        ----------
+        X, Y : as in ``fit``
+            The rows of the batch.
+        copy : bool
+            As in ``fit``.
+        """
+        x, y = self._pair(X, Y, ("X", "Y"), copy)
+        measured = self._core.train_batch(x, y)
+        return BatchReport(measured["loss"], measured["active_fraction"], measured["lr"])
+
+    def predict_topk(
+        self,
+        X: object,
+        k: int = 5,
+        *,
+        mode: str = "exact",
+        threshold: float | None = None,
+        candidates: object = None,
+        copy: bool = True,
+    ) -> TopK:
+        """Return the `k` best labels of each row with their scores, best first.
+
+        Parameters
+        ----------
+        X : as in ``fit``
+            The rows.
+        k : int
+            At most the number of labels.
+        mode : {"exact", "lsh"}
+            Score every label, or only those that the hash tables find.
+        threshold : float, optional
+            Labels with a lower score become padding: label -1, score minus infinity.
+        candidates : CSR matrix or array, list of lists, or vector of ids, optional
+            Score only these: each row its own, or a vector that all rows share.
+        copy : bool
+            As in ``fit``.
+        """
+        x = features(X, self._config.input.in_features, copy=copy)
+        if checks.whole("k", k, 1) > self._units:
+            raise ValueError(f"k: found {k}, wanted at most {self._units}, the number of labels")
+        checks.choice("mode", mode, prediction.MODES)
+        if candidates is None:
+            top = prediction.best(self._core, x, k, mode)
+        elif mode == "exact":
+            chosen = read_candidates(candidates, self._units, n_rows(x))
+            top = prediction.among_candidates(self._core, x, chosen, k)
+        else:
+            raise ValueError(f"candidates: found with mode={mode!r}, wanted mode='exact'")
+        return top if threshold is None else prediction.masked(top, threshold)
+
+    def predict_proba(self, X: object) -> NDArray[np.float32]:
+        """Return the probability of every label, at most 10,000,000 numbers in all."""
+        x = features(X, self._config.input.in_features)
+        return prediction.probabilities(self._core, x, self._units)
+
+    def evaluate(
+        self,
+        X: object,
+        Y: object,
+        metrics: Sequence[str] = METRICS,
+        mode: str = "exact",
+        *,
+        inv_propensity: NDArray[np.floating[Any]] | None = None,
+    ) -> dict[str, float]:
+        """Predict the rows of `X` and compare with `Y`.
+
+        Parameters
+        ----------
+        X, Y : as in ``fit``
+            The rows.
+        metrics : sequence of str
+            As in ``fit``.
+        mode : {"exact", "lsh"}
+            As in ``predict_topk``.
+        inv_propensity : array, optional
+            From `metrics.inv_propensity` of the *training* labels; ``"psp@k"`` needs it.
+
+        Returns
+        -------
+        dict
+            Value by name of the metric.
+        """
+        names = evaluation.check(metrics, propensity=inv_propensity is not None)
+        checks.choice("mode", mode, prediction.MODES)
+        x, y = self._pair(X, Y, ("X", "Y"), copy=True)
+        return evaluation.measure(self._core, x, y, names, self._units, inv_propensity, mode)
+
+    def sampling_recall(self, X: object) -> float:
+        """Return for which share of the rows the sampler alone finds the exact best label."""
+        x = features(X, self._config.input.in_features)
+        if not n_rows(x):
+            raise ValueError("X: found 0 rows, wanted at least 1")
+        return self._core.recall_at_1(x)
+
+    def save(self, path: str | os.PathLike[str], include_optimizer: bool = True) -> None:
+        """Write a safetensors file; without the optimiser's state it is a third of the size."""
+        checks.flag("include_optimizer", include_optimizer)
+        self._core.save(_check_path(path), include_optimizer)
+
+    def summary(self) -> str:
+        """Return a table of layers, parameters, memory and sampler."""
+        return report.summary(self._config)
+
+    def __repr__(self) -> str:
+        chain = [self._config.input.in_features, *(h.units for h in self._config.hidden)]
+        sizes = " -> ".join(f"{size}" for size in (*chain, self._config.output.units))
+        return f"<slide_rs.Network {sizes}, {self._core.steps} steps trained>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "network.safetensors")
+            self.save(path)
+            return _from_bytes, (path.read_bytes(),)
+
+    def _pair(
+        self, X: object, Y: object, names: tuple[str, str], copy: bool
+    ) -> tuple[Features, tuple[Any, Any]]:
+        x = features(X, self._config.input.in_features, name=names[0], copy=copy)
+        if not n_rows(x):
+            raise ValueError(f"{names[0]}: found 0 rows, wanted at least 1")
+        return x, labels(Y, self._units, n_rows(x), name=names[1], copy=copy)
+
+
+def load(path: str | os.PathLike[str], threads: int | None = None) -> Network:
+    """Read a network from a file that `Network.save` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+        The safetensors file.
+    threads : int, optional
+        As in `Network`.
+
+    Raises
+    ------
+    OSError
+        If the file can not be read.
+    ValueError
+        If it is not such a file.
+
+    Examples
+    --------
+    >>> from slide_rs import Network, layers
+    >>> net = Network([layers.SparseInput(4), layers.Dense(8), layers.SampledDense(4)])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     net.save(f"{folder}/net.safetensors")
+    ...     load(f"{folder}/net.safetensors")
+    <slide_rs.Network 4 -> 8 -> 4, 0 steps trained>
+    """
+    network = Network.__new__(Network)
+    network._adopt(_core.Network.load(_check_path(path), _check_threads(threads)))
+    return network
+
+
+def _from_bytes(content: bytes) -> Network:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "network.safetensors")
+        path.write_bytes(content)
+        return load(path)
+
+
+def _check_path(path: object) -> str:
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path: found {type(path).__name__}, wanted a path")
+    return os.fsdecode(path)
+
+
+def _check_threads(threads: int | None) -> int | None:
+    return None if threads is None else checks.whole("threads", threads, 1, 1024)
+
+
+def _wants_progress(verbose: bool | str) -> bool:
+    if isinstance(verbose, bool):
+        return verbose
+    checks.choice("verbose", verbose, ("auto",))
+    return sys.stderr.isatty()
+
+
+def _check_callbacks(callbacks: Sequence[Callback] | None) -> list[Callback]:
+    chosen = list(callbacks or ())
+    for place, callback in enumerate(chosen):
+        if not isinstance(callback, Callback):
+            raise TypeError(
+                f"callbacks[{place}]: found {type(callback).__name__}, wanted a Callback"
+            )
+    return chosen

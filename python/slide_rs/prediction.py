@@ -1,0 +1,98 @@
+"""From scores to answers: best labels, chosen candidates, probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slide_rs import _core, checks
+from slide_rs.arrays import Features, n_rows, slice_rows
+from slide_rs.labels import Labels, slice_labels
+from slide_rs.topk import TopK
+
+__all__ = ["among_candidates", "best", "masked", "probabilities"]
+
+MODES = ("exact", "lsh")
+# Between two calls of the engine Ctrl-C is heard, and its buffers are this many rows long.
+CHUNK = 8192
+MOST_CELLS = 10_000_000
+
+
+def best(core: _core.Network, x: Features, k: int, mode: str) -> TopK:
+    """Return the `k` best of all labels."""
+    parts = [core.predict_topk(slice_rows(x, *rows), k, mode) for rows in _chunks(n_rows(x))]
+    if not parts:
+        return _empty(0, k)
+    return TopK(
+        np.concatenate([labels for labels, _ in parts]),
+        np.concatenate([scores for _, scores in parts]),
+    )
+
+
+def among_candidates(core: _core.Network, x: Features, candidates: Labels, k: int) -> TopK:
+    """Return the `k` best of each row's candidates, computing the scores of no other label."""
+    top = _empty(n_rows(x), k)
+    for start, stop in _chunks(n_rows(x)):
+        indptr, ids = slice_labels(candidates, start, stop)
+        scores = core.score(slice_rows(x, start, stop), (indptr, ids))
+        rows = np.repeat(np.arange(stop - start), np.diff(indptr))
+        # Best first within a row, ties by lower id, as the engine orders.
+        order = np.lexsort((ids, -scores, rows))
+        place = np.arange(len(ids)) - indptr[rows]
+        kept = place < k
+        chosen = order[kept]
+        top.labels[start + rows[kept], place[kept]] = ids[chosen]
+        top.scores[start + rows[kept], place[kept]] = scores[chosen]
+    return top
+
+
+def masked(top: TopK, threshold: float) -> TopK:
+    """Return `top` with padding in place of every score below `threshold`.
+
+    Examples
+    --------
+    >>> top = TopK(np.array([[2, 0]], np.int32), np.array([[1.5, 0.5]], np.float32))
+    >>> masked(top, 1.0).labels
+    array([[ 2, -1]], dtype=int32)
+    """
+    low = top.scores < checks.number("threshold", threshold)
+    return TopK(
+        np.where(low, np.int32(-1), top.labels),
+        np.where(low, np.float32(-np.inf), top.scores),
+    )
+
+
+def probabilities(core: _core.Network, x: Features, n_labels: int) -> NDArray[np.float32]:
+    """Return the softmax of all scores.
+
+    Raises
+    ------
+    ValueError
+        If that is more than 10,000,000 numbers.
+    """
+    cells = n_rows(x) * n_labels
+    if cells > MOST_CELLS:
+        raise ValueError(
+            f"X: found {n_rows(x):,} rows, which with {n_labels:,} labels are {cells:,} "
+            f"probabilities, wanted at most {MOST_CELLS:,}; predict_topk returns only the best"
+        )
+    if not cells:
+        return np.empty((0, n_labels), dtype=np.float32)
+    powers = core.scores(x)
+    powers -= powers.max(axis=1, keepdims=True)
+    np.exp(powers, out=powers)
+    powers /= powers.sum(axis=1, keepdims=True)
+    return powers
+
+
+def _chunks(rows: int) -> Iterator[tuple[int, int]]:
+    for start in range(0, rows, CHUNK):
+        yield start, min(start + CHUNK, rows)
+
+
+def _empty(rows: int, k: int) -> TopK:
+    return TopK(
+        np.full((rows, k), -1, dtype=np.int32), np.full((rows, k), -np.inf, dtype=np.float32)
+    )

@@ -1,0 +1,141 @@
+"""The course of a training run: epochs, what is measured in them, and how they end."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slide_rs import samplers
+from slide_rs.arrays import Features, n_rows
+from slide_rs.callbacks import Callback
+from slide_rs.history import History
+from slide_rs.labels import Labels
+
+if TYPE_CHECKING:
+    from slide_rs.network import Network
+
+__all__ = ["Plan", "Probe", "train"]
+
+PROBE_ROWS = 1000
+LOW_RECALL = 0.2
+_log = logging.getLogger("slide_rs")
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The rows on which the recall of the sampler is measured.
+
+    Examples
+    --------
+    >>> len(Probe.choose(np.zeros((5000, 2), np.float32), seed=0).rows)
+    1000
+    """
+
+    x: Features
+    rows: NDArray[np.int64]
+
+    @classmethod
+    def choose(cls, x: Features, seed: int) -> Probe:
+        """Choose up to 1,000 rows of `x` by the seed."""
+        count = n_rows(x)
+        chosen = np.random.default_rng(seed).permutation(count)[:PROBE_ROWS]
+        return cls(x, np.sort(chosen).astype(np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to train: sizes, rows, and what to measure after each epoch.
+
+    Examples
+    --------
+    >>> probe = Probe.choose(np.zeros((10, 2), np.float32), seed=0)
+    >>> Plan(epochs=4, batch_size=4, probe=probe).steps(10)
+    12
+    """
+
+    epochs: int
+    batch_size: int
+    probe: Probe
+    rows: NDArray[np.int64] | None = None
+    validate: Callable[[], Mapping[str, float]] | None = None
+
+    def steps(self, rows: int) -> int:
+        """Return the number of optimiser steps on this many rows."""
+        return self.epochs * math.ceil(rows / self.batch_size)
+
+
+def train(
+    network: Network,
+    x: Features,
+    y: Labels,
+    plan: Plan,
+    callbacks: Sequence[Callback],
+    history: History,
+) -> None:
+    """Run the plan and append each finished epoch to `history`.
+
+    However it ends, by Ctrl-C too, the hash tables hold every neuron where it belongs.
+    """
+    core = network._core
+    count = n_rows(x) if plan.rows is None else len(plan.rows)
+
+    def on_batch(done: int, total: int, loss: float) -> None:
+        for callback in callbacks:
+            callback.on_batch_end(done, total, loss)
+
+    try:
+        for callback in callbacks:
+            callback.on_train_begin(network, plan.epochs)
+        core.begin_fit(plan.steps(count))
+        for epoch in range(1, plan.epochs + 1):
+            for callback in callbacks:
+                callback.on_epoch_begin(epoch)
+            start = time.perf_counter()
+            measured = core.train_epoch(
+                x, y, plan.batch_size, shuffle=True, rows=plan.rows, on_batch=on_batch
+            )
+            if epoch == plan.epochs:
+                # Before the probe and the validation, so that both describe the final network.
+                core.finish()
+            recall = core.recall_at_1(plan.probe.x, plan.probe.rows)
+            seconds = time.perf_counter() - start
+            logs = {
+                "loss": measured["loss"],
+                "active_fraction": measured["active_fraction"],
+                "recall_at_1": recall,
+                "seconds": seconds,
+                "samples_per_second": count / seconds,
+                "lr": measured["lr"],
+            }
+            if plan.validate is not None:
+                logs.update({f"val_{name}": value for name, value in plan.validate().items()})
+            history.append(logs)
+            for callback in callbacks:
+                callback.on_epoch_end(epoch, logs)
+            if any(callback.stop_training for callback in callbacks):
+                break
+    finally:
+        core.finish()
+        for callback in callbacks:
+            callback.on_train_end()
+    _warn_of_low_recall(network, history)
+
+
+def _warn_of_low_recall(network: Network, history: History) -> None:
+    recall = history.last["recall_at_1"]
+    if isinstance(network.config.output.sampler, samplers.LSH) and recall < LOW_RECALL:
+        _log.warning(
+            "recall_at_1 is %.2f: the hash tables find the best output for only %.0f %% of the "
+            "rows, so training hardly corrects the outputs that compete. More tables "
+            "(lsh.SimHash(n_tables=...)), fewer hashes (n_hashes=...), more outputs "
+            "(samplers.LSH(n_active=...)) or a linear last hidden layer with a norm raise it.",
+            recall,
+            100 * recall,
+        )

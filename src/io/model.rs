@@ -1,0 +1,191 @@
+//! Models as safetensors files: weights by name, the configuration as JSON in the metadata.
+//!
+//! A file holds nothing about time, threads or machine, and its tensors and metadata stand in a
+//! fixed order: equal models are equal files. Rows are written in the order of their ids.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors, View};
+use serde::{Deserialize, Serialize};
+
+use crate::config::NetworkConfig;
+use crate::error::{Error, Result};
+use crate::network::{Counters, Network};
+use crate::optim::Param;
+use crate::rows::Rows;
+
+/// The one key of the metadata: a map with several would be written in any order.
+const KEY: &str = "slide_rs";
+
+/// Raised when older readers would misread a file.
+const FORMAT: u32 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    format: u32,
+    config: NetworkConfig,
+    counters: Counters,
+}
+
+/// A matrix in the order of its rows.
+struct Tensor {
+    shape: [usize; 2],
+    values: Vec<f32>,
+}
+
+impl View for Tensor {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        // A single row or column is a vector.
+        let flat = usize::from(self.shape[0] == 1 || self.shape[1] == 1);
+        if self.shape[0] == 1 { &self.shape[flat..] } else { &self.shape[..2 - flat] }
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(bytemuck::cast_slice(&self.values))
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(&self.values[..])
+    }
+}
+
+fn tensor(rows: &Rows) -> Tensor {
+    Tensor { shape: [rows.stripes().rows(), rows.width()], values: rows.to_vec() }
+}
+
+const MOMENTS: [&str; 2] = ["m", "v"];
+
+/// Writes `network`, with the moments of its optimiser if asked to.
+///
+/// The file is written beside its place and moved there when complete.
+///
+/// # Errors
+///
+/// If the file cannot be written.
+pub fn save(network: &Network, path: &Path, include_optimizer: bool) -> Result<()> {
+    let mut tensors = vec![];
+    for (name, param) in network.params() {
+        let moments = param.moments().filter(|_| include_optimizer);
+        for (suffix, rows) in MOMENTS.iter().zip(moments.into_iter().flatten()) {
+            tensors.push((format!("optimizer.{name}.{suffix}"), tensor(rows)));
+        }
+        tensors.push((name, tensor(param.weights())));
+    }
+    let header =
+        Header { format: FORMAT, config: network.config().clone(), counters: network.counters() };
+    let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(&header)?)]);
+    let io = |source| Error::Io { path: path.to_owned(), source };
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = Path::new(&partial);
+    safetensors::serialize_to_file(tensors, Some(metadata), partial).map_err(|error| {
+        let _ = fs::remove_file(partial);
+        match error {
+            safetensors::SafeTensorError::IoError(source) => io(source),
+            other => Error::Model { path: path.to_owned(), reason: other.to_string() },
+        }
+    })?;
+    fs::rename(partial, path).map_err(io)
+}
+
+/// Reads a network that [`save`] wrote, and builds its hash tables.
+///
+/// # Errors
+///
+/// If the file cannot be read, is damaged, or is not a model of ours.
+pub fn load(path: &Path) -> Result<Network> {
+    let bytes = fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let refuse = |reason: String| Error::Model { path: path.to_owned(), reason };
+    let (_, metadata) =
+        SafeTensors::read_metadata(&bytes).map_err(|error| refuse(error.to_string()))?;
+    let header = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+    let header = header.ok_or_else(|| refuse(format!("there is no {KEY:?} in its metadata")))?;
+    let header: Header = serde_json::from_str(header)
+        .map_err(|error| refuse(format!("its configuration is damaged: {error}")))?;
+    if header.format != FORMAT {
+        return Err(refuse(format!("its format is {}, but {FORMAT} is wanted", header.format)));
+    }
+    header.config.check().map_err(|error| refuse(error.to_string()))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| refuse(error.to_string()))?;
+    // Before anything of the size that the configuration claims is allocated.
+    check_sizes(&header.config, &tensors).map_err(refuse)?;
+    let mut network = Network::new(header.config)?;
+    let names: Vec<String> = network.params().into_iter().map(|(name, _)| name).collect();
+    for (name, param) in names.iter().zip(network.params_mut()) {
+        read_param(&tensors, name, param).map_err(refuse)?;
+    }
+    network.set_counters(header.counters);
+    network.rehash_all();
+    Ok(network)
+}
+
+fn check_sizes(
+    config: &NetworkConfig,
+    tensors: &SafeTensors<'_>,
+) -> std::result::Result<(), String> {
+    let mut inputs = config.input.features;
+    for (i, layer) in config.hidden.iter().enumerate() {
+        words(tensors, &format!("hidden.{i}.weight"), inputs.saturating_mul(layer.units))?;
+        words(tensors, &format!("hidden.{i}.bias"), layer.units)?;
+        inputs = layer.units;
+    }
+    words(tensors, "output.weight", inputs.saturating_mul(config.output.units))?;
+    if config.output.bias {
+        words(tensors, "output.bias", config.output.units)?;
+    }
+    Ok(())
+}
+
+fn read_param(
+    tensors: &SafeTensors<'_>,
+    name: &str,
+    param: &mut Param,
+) -> std::result::Result<(), String> {
+    read_rows(tensors, name, param.weights_mut())?;
+    let Some(moments) = param.moments_mut() else { return Ok(()) };
+    for (suffix, rows) in MOMENTS.iter().zip(moments) {
+        let name = format!("optimizer.{name}.{suffix}");
+        if tensors.names().contains(&name.as_str()) {
+            read_rows(tensors, &name, rows)?;
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of one tensor, checked to be `count` finite floats.
+fn words<'a>(
+    tensors: &SafeTensors<'a>,
+    name: &str,
+    count: usize,
+) -> std::result::Result<&'a [[u8; 4]], String> {
+    let tensor = tensors.tensor(name).map_err(|_| format!("tensor {name:?} is missing"))?;
+    let (dtype, bytes) = (tensor.dtype(), tensor.data());
+    if dtype != Dtype::F32 || Some(bytes.len()) != count.checked_mul(4) {
+        let found = tensor.shape();
+        return Err(format!("tensor {name:?} is {dtype:?} {found:?}, but {count} F32 are wanted"));
+    }
+    let (words, _) = bytes.as_chunks::<4>();
+    if words.iter().any(|&word| !f32::from_le_bytes(word).is_finite()) {
+        return Err(format!("tensor {name:?} holds values that are not finite"));
+    }
+    Ok(words)
+}
+
+/// Puts the floats of one tensor in their rows.
+fn read_rows(
+    tensors: &SafeTensors<'_>,
+    name: &str,
+    rows: &mut Rows,
+) -> std::result::Result<(), String> {
+    let words = words(tensors, name, rows.stripes().rows() * rows.width())?;
+    rows.assign(words.iter().map(|&word| f32::from_le_bytes(word)));
+    Ok(())
+}

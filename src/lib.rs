@@ -1,0 +1,50 @@
+//! SLIDE, the sub-linear deep learning engine: networks with very wide sparse layers, on CPUs.
+//!
+//! For each sample the input of the wide layer is hashed, tables return the few neurons likely to
+//! fire, and only those are computed, back-propagated and updated. The cost of a step follows the
+//! active neurons, not the width.
+//!
+//! ```text
+//!  CsrView, IdLists   borrowed from the caller, checked once
+//!       |
+//!  A    |  parallel over blocks of samples, weights frozen
+//!       v
+//!  Tape               features -> Dense ... -> codes -> active set -> logits -> loss -> deltas
+//!       |
+//!  B    |  edges (row, sample, coefficient), grouped by shard within each block
+//!       v
+//!  Touched            row -> its samples, in their order
+//!       |
+//!  C    |  parallel over shards of rows, each owned by one task
+//!       v
+//!  Param              gradient sum, then optimiser; the row is marked as moved
+//!       |
+//!  D    |  when the schedule says so
+//!       v
+//!  Index              codes of the moved rows by matrix products, tables by counting sort
+//! ```
+
+pub mod config;
+mod error;
+pub mod io;
+pub mod layer;
+pub mod loss;
+pub mod lsh;
+mod network;
+pub mod optim;
+mod per_thread;
+pub mod rng;
+pub mod rows;
+mod rules;
+pub mod sampler;
+pub mod schedule;
+pub mod simd;
+pub mod sparse;
+pub mod tape;
+pub mod touched;
+
+#[cfg(feature = "python")]
+mod python;
+
+pub use error::{Error, Result};
+pub use network::{BatchReport, Counters, EpochOptions, EpochReport, Mode, Network, Progress};

@@ -1,0 +1,194 @@
+//! The network: dense layers, then a wide layer of which a sample computes a few neurons.
+
+mod epoch;
+mod predict;
+mod step;
+
+use std::time::Instant;
+
+use crate::config::NetworkConfig;
+use crate::error::Result;
+use crate::layer::{Dense, FullScratch, Output, ShardScratch};
+use crate::optim::Param;
+use crate::rows::{Matrix, SHARDS};
+use crate::schedule::Run;
+use crate::simd::Kernels;
+use crate::tape::Tape;
+
+pub use epoch::{EpochOptions, EpochReport, Progress};
+pub use predict::Mode;
+pub use step::BatchReport;
+
+/// A network and everything that its training needs.
+///
+/// All work runs on the rayon pool of the caller (`ThreadPool::install`); weights, losses and
+/// predictions are the same bits at any number of threads.
+#[derive(Debug)]
+pub struct Network {
+    config: NetworkConfig,
+    kernels: Kernels,
+    hidden: Vec<Dense>,
+    output: Output,
+    counters: Counters,
+    run: Run,
+    workspace: Workspace,
+}
+
+/// How far training has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counters {
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Epochs begun.
+    pub epochs: u64,
+}
+
+/// Every reusable buffer of a step.
+#[derive(Debug, Default)]
+struct Workspace {
+    tapes: Vec<Tape>,
+    /// Inputs of the output layer, a row for each sample of the batch.
+    queries: Matrix,
+    /// Gradients of the pre-activations of each dense layer, a row for each sample.
+    deltas: Vec<Matrix>,
+    shards: Vec<ShardScratch>,
+    full: FullScratch,
+    bias_gradient: Vec<f32>,
+    rehash_seconds: f64,
+}
+
+impl Network {
+    /// Makes a network: checks `config`, fills in what it leaves open, draws the weights, builds
+    /// the hash tables.
+    ///
+    /// ```
+    /// # use slide_rs::config::NetworkConfig;
+    /// let json = r#"{"seed": 0, "loss": "softmax",
+    ///     "input": {"features": 50, "normalize": true, "dropout": null},
+    ///     "hidden": [{"units": 8, "activation": "linear", "norm": null, "dropout": 0.0}],
+    ///     "output": {"units": 20, "bias": true, "sampler": {"kind": "full"}},
+    ///     "optimizer": {"kind": "sgd", "lr": null},
+    ///     "schedule": {"warmup": null, "decay": "cosine"}}"#;
+    /// let network = slide_rs::Network::new(NetworkConfig::from_json(json)?)?;
+    /// assert_eq!(network.config().hidden[0].norm, Some(8.0));
+    /// # Ok::<(), slide_rs::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If a value is outside its range, or `SLIDE_RS_ISA` names an unknown instruction set.
+    pub fn new(config: NetworkConfig) -> Result<Self> {
+        config.check()?;
+        let config = config.resolve();
+        let (optimizer, seed) = (&config.optimizer, config.seed);
+        let mut inputs = config.input.features;
+        let mut hidden = Vec::with_capacity(config.hidden.len());
+        for (number, layer) in (0..).zip(&config.hidden) {
+            hidden.push(Dense::new(layer, inputs, optimizer, (seed, number)));
+            inputs = layer.units;
+        }
+        let number = hidden.len() as u64;
+        let output = Output::new(&config.output, inputs, optimizer, (seed, number));
+        let workspace = Workspace {
+            queries: Matrix::zeros(0, inputs),
+            deltas: config.hidden.iter().map(|layer| Matrix::zeros(0, layer.units)).collect(),
+            shards: std::iter::repeat_with(ShardScratch::default).take(SHARDS).collect(),
+            ..Workspace::default()
+        };
+        let mut network = Self {
+            kernels: Kernels::detect()?,
+            hidden,
+            output,
+            counters: Counters::default(),
+            run: Run::default(),
+            workspace,
+            config,
+        };
+        network.rehash();
+        Ok(network)
+    }
+
+    /// The configuration with every value filled in.
+    #[must_use]
+    pub const fn config(&self) -> &NetworkConfig {
+        &self.config
+    }
+
+    /// The kernels in use.
+    #[must_use]
+    pub const fn kernels(&self) -> &Kernels {
+        &self.kernels
+    }
+
+    /// The dense layers, first to last.
+    #[must_use]
+    pub fn hidden(&self) -> &[Dense] {
+        &self.hidden
+    }
+
+    /// The wide layer.
+    #[must_use]
+    pub const fn output(&self) -> &Output {
+        &self.output
+    }
+
+    /// How far training has come.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Goes on from `counters`, as a loaded network does.
+    pub const fn set_counters(&mut self, counters: Counters) {
+        self.counters = counters;
+    }
+
+    /// Every parameter with its name, in a fixed order.
+    #[must_use]
+    pub fn params(&self) -> Vec<(String, &Param)> {
+        let mut all = vec![];
+        for (i, layer) in self.hidden.iter().enumerate() {
+            let [weights, bias] = layer.params();
+            all.push((format!("hidden.{i}.weight"), weights));
+            all.push((format!("hidden.{i}.bias"), bias));
+        }
+        let (weights, bias) = self.output.params();
+        all.push(("output.weight".to_owned(), weights));
+        all.extend(bias.map(|bias| ("output.bias".to_owned(), bias)));
+        all
+    }
+
+    /// Every parameter, in the order of [`Network::params`]. Rows that are changed by hand are
+    /// found by hashing only after [`Network::rehash_all`].
+    pub fn params_mut(&mut self) -> Vec<&mut Param> {
+        let mut all: Vec<&mut Param> = self.hidden.iter_mut().flat_map(Dense::params_mut).collect();
+        let (weights, bias) = self.output.params_mut();
+        all.push(weights);
+        all.extend(bias);
+        all
+    }
+
+    /// Starts a run of `total` optimiser steps: warm-up, then decay to its end.
+    pub const fn begin_run(&mut self, total: u64) {
+        self.run = Run { start: self.counters.steps, total: Some(total) };
+    }
+
+    /// Inserts every row that moved into the hash tables again.
+    pub fn rehash(&mut self) {
+        let clock = Instant::now();
+        self.output.ensure();
+        self.output.rehash(&self.kernels);
+        self.workspace.rehash_seconds += clock.elapsed().as_secs_f64();
+    }
+
+    /// Inserts every row into the hash tables again.
+    pub fn rehash_all(&mut self) {
+        if let Some(index) = self.output.sampler_mut().index_mut() {
+            for moved in index.moved_mut() {
+                moved.fill(true);
+            }
+        }
+        self.rehash();
+    }
+}

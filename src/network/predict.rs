@@ -1,0 +1,288 @@
+//! Prediction: exact by blocked products, or through the hash tables.
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::layer::TopK;
+use crate::rows::{Matrix, SHARDS};
+use crate::sampler::Sampler;
+use crate::sparse::{Features, IdLists};
+use crate::tape::{BLOCK, Tape};
+
+use super::Network;
+use super::epoch::row_numbers;
+use super::step::forward_hidden;
+
+/// How the best labels are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Every label is scored.
+    Exact,
+    /// Only the labels that the hash tables return are scored.
+    Lsh,
+}
+
+/// Blocks that are read at a time; callers are asked between these whether to go on.
+const CHUNK: usize = 64;
+
+/// Rows that meet a tile of the weights at a time.
+const WIDE: usize = 128;
+
+impl Network {
+    /// Finds the best `k` labels of every row: `k` ids and `k` scores (logits) a row, best first,
+    /// equal scores in the order of the ids. Where fewer are found (mode `Lsh`), -1 and minus
+    /// infinity follow. `go_on` is asked now and then.
+    ///
+    /// # Errors
+    ///
+    /// If `k` is not between 1 and the number of labels, mode `Lsh` is asked of a network without
+    /// tables, the arrays change during the call, or `go_on` says no.
+    pub fn predict(
+        &mut self,
+        x: &Features<'_>,
+        (k, mode): (usize, Mode),
+        go_on: impl FnMut() -> bool,
+    ) -> Result<(Vec<i32>, Vec<f32>)> {
+        let units = self.output.units();
+        if k == 0 || k > units {
+            return Err(Error::Range { name: "k", found: k, low: 1, high: units });
+        }
+        if mode == Mode::Lsh && self.output.sampler().index().is_none() {
+            let found = "\"lsh\" on a network without hash tables".to_owned();
+            return Err(Error::Config { name: "mode", found, wanted: "\"exact\"" });
+        }
+        let mut ids = vec![-1; x.len() * k];
+        let mut scores = vec![f32::NEG_INFINITY; x.len() * k];
+        let mut room = Exact::new(self, k);
+        self.each_chunk(x, None, go_on, |network, first, tapes| {
+            let rows: usize = tapes.iter().map(|tape| tape.len).sum();
+            let place = first * k..(first + rows) * k;
+            let (ids, scores) = (&mut ids[place.clone()], &mut scores[place]);
+            match mode {
+                Mode::Exact => room.run(network, tapes, (ids, scores)),
+                Mode::Lsh => network.found(first, tapes, k, (ids, scores)),
+            }
+        })?;
+        Ok((ids, scores))
+    }
+
+    /// The logits of given labels: one for every id of `candidates`, a list a row.
+    ///
+    /// # Errors
+    ///
+    /// If the numbers of rows differ, the arrays change during the call, or `go_on` says no.
+    pub fn score(
+        &mut self,
+        x: &Features<'_>,
+        candidates: &IdLists<'_>,
+        go_on: impl FnMut() -> bool,
+    ) -> Result<Vec<f32>> {
+        if candidates.len() != x.len() {
+            let (found, wanted) = (format!("{} rows", candidates.len()), format!("{}", x.len()));
+            return Err(Error::Shape { name: "candidates", found, wanted });
+        }
+        let mut scores = Vec::with_capacity(candidates.nnz());
+        let mut error = None;
+        self.each_chunk(x, None, go_on, |network, first, tapes| {
+            let read = |(block, tape): (usize, &mut Tape)| {
+                for i in 0..tape.len {
+                    let row = first + block * BLOCK + i;
+                    candidates.append_row(row, &mut tape.active.ids)?;
+                    tape.active.ends.push(tape.active.ids.len());
+                }
+                network.output.score_active(&network.kernels, tape);
+                Ok(())
+            };
+            let done: Result<()> = tapes.par_iter_mut().enumerate().map(read).collect();
+            error = error.take().or(done.err());
+            scores.extend(tapes.iter().flat_map(|tape| &tape.active.coefs));
+        })?;
+        error.map_or(Ok(scores), Err)
+    }
+
+    /// The logits of all labels, row after row. Meant for small problems: this is the one place
+    /// where a matrix of rows times labels is made.
+    ///
+    /// # Errors
+    ///
+    /// If the arrays change during the call, or `go_on` says no.
+    pub fn scores(&mut self, x: &Features<'_>, go_on: impl FnMut() -> bool) -> Result<Vec<f32>> {
+        let units = self.output.units();
+        let mut scores = vec![0.0; x.len() * units];
+        let mut queries = Matrix::default();
+        self.each_chunk(x, None, go_on, |network, first, tapes| {
+            let rows = network.gather(tapes, &mut queries);
+            let out = &mut scores[first * units..(first + rows) * units];
+            let tile = |shard: usize, first: usize, count: usize, logits: &[f32]| {
+                let rows = out.chunks_mut(units).zip(logits.chunks(logits.len() / rows));
+                for (out, logits) in rows {
+                    for (i, &logit) in logits[..count].iter().enumerate() {
+                        out[(first + i) * SHARDS + shard] = logit;
+                    }
+                }
+            };
+            network.output.each_tile(&network.kernels, &queries, rows, tile);
+        })?;
+        Ok(scores)
+    }
+
+    /// Retrieval recall: the share of rows whose exact best label is among the neurons that the
+    /// sampler finds, before labels are forced in and before random fill. NaN without rows.
+    ///
+    /// # Errors
+    ///
+    /// If a row is out of range, the arrays change during the call, or `go_on` says no.
+    pub fn recall_at_1(
+        &mut self,
+        x: &Features<'_>,
+        rows: Option<&[i64]>,
+        go_on: impl FnMut() -> bool,
+    ) -> Result<f64> {
+        let rows = rows.map(|rows| row_numbers(rows, x.len())).transpose()?;
+        let rows = rows.as_deref();
+        let n = rows.map_or(x.len(), <[u32]>::len);
+        if matches!(self.output.sampler(), Sampler::Full) || n == 0 {
+            return Ok(if n == 0 { f64::NAN } else { 1.0 });
+        }
+        let mut best = vec![-1; n];
+        let mut scores = vec![0.0; n];
+        let mut room = Exact::new(self, 1);
+        let mut hits = 0;
+        self.each_chunk(x, rows, go_on, |network, first, tapes| {
+            let rows: usize = tapes.iter().map(|tape| tape.len).sum();
+            let best = &mut best[first..first + rows];
+            room.run(network, tapes, (best, &mut scores[first..first + rows]));
+            let blocks = tapes.par_iter_mut().zip(best.par_chunks(BLOCK)).enumerate();
+            let hit = blocks.map(|(block, (tape, best))| {
+                network.output.hash(&network.kernels, tape);
+                network.output.retrieve(network.config.seed, first + block * BLOCK, tape);
+                let found = |i: usize| &tape.active.ids[tape.active.range(i)];
+                (0..tape.len).filter(|&i| found(i).contains(&(best[i] as u32))).count()
+            });
+            hits += hit.sum::<usize>();
+        })?;
+        Ok(hits as f64 / n as f64)
+    }
+
+    /// The best `k` of what the hash tables return for every sample of the tapes.
+    fn found(
+        &self,
+        first: usize,
+        tapes: &mut [Tape],
+        k: usize,
+        (ids, scores): (&mut [i32], &mut [f32]),
+    ) {
+        let out = ids.par_chunks_mut(BLOCK * k).zip(scores.par_chunks_mut(BLOCK * k));
+        tapes.par_iter_mut().zip(out).enumerate().for_each(|(block, (tape, (ids, scores)))| {
+            self.output.hash(&self.kernels, tape);
+            self.output.retrieve(self.config.seed, first + block * BLOCK, tape);
+            self.output.score_active(&self.kernels, tape);
+            let mut top = TopK::new(k);
+            for (i, (ids, scores)) in ids.chunks_mut(k).zip(scores.chunks_mut(k)).enumerate() {
+                top.clear();
+                let range = tape.active.range(i);
+                for (&id, &score) in
+                    tape.active.ids[range.clone()].iter().zip(&tape.active.coefs[range])
+                {
+                    top.offer(score, id);
+                }
+                top.write(ids, scores);
+            }
+        });
+    }
+
+    /// Brings chunks of rows up to the input of the output layer and hands them to `work`, with
+    /// the number of their first row.
+    fn each_chunk(
+        &mut self,
+        x: &Features<'_>,
+        rows: Option<&[u32]>,
+        mut go_on: impl FnMut() -> bool,
+        mut work: impl FnMut(&Self, usize, &mut [Tape]),
+    ) -> Result<()> {
+        self.output.ensure();
+        let network = &*self;
+        let n = rows.map_or(x.len(), <[u32]>::len);
+        let units = || network.config.hidden.iter().map(|layer| layer.units);
+        let blocks = n.div_ceil(BLOCK).min(CHUNK);
+        let mut tapes: Vec<Tape> = (0..blocks).map(|_| Tape::new(units())).collect();
+        for first in (0..n).step_by(CHUNK * BLOCK) {
+            if !go_on() {
+                return Err(Error::Stopped);
+            }
+            let count = (n - first).min(CHUNK * BLOCK);
+            let tapes = &mut tapes[..count.div_ceil(BLOCK)];
+            tapes.par_iter_mut().enumerate().try_for_each(|(block, tape)| {
+                let start = first + block * BLOCK;
+                let mut numbers = [0; BLOCK];
+                let numbers = &mut numbers[..(first + count - start).min(BLOCK)];
+                for (i, number) in numbers.iter_mut().enumerate() {
+                    *number = rows.map_or((start + i) as u32, |rows| rows[start + i]);
+                }
+                tape.start(block * BLOCK, numbers.len());
+                tape.read_features(x, numbers, network.config.input.normalize)?;
+                forward_hidden(&network.kernels, &network.hidden, 0.0, None, tape);
+                Ok::<_, Error>(())
+            })?;
+            work(network, first, tapes);
+        }
+        Ok(())
+    }
+
+    /// The inputs of the output layer of all tapes, and how many there are.
+    fn gather(&self, tapes: &[Tape], queries: &mut Matrix) -> usize {
+        let rows = tapes.iter().map(|tape| tape.len).sum();
+        queries.reset(rows, self.output.params().0.weights().width());
+        for tape in tapes {
+            if let Some(dense) = tape.dense.last() {
+                queries.copy_block(tape.first, &dense.outputs, tape.len);
+            }
+        }
+        rows
+    }
+}
+
+/// Room for an exact search: the queries of each group of rows, and their best so far.
+struct Exact {
+    k: usize,
+    groups: Vec<(Matrix, Vec<TopK>)>,
+}
+
+impl Exact {
+    fn new(network: &Network, k: usize) -> Self {
+        let width = network.output.params().0.weights().width();
+        let group = || (Matrix::zeros(WIDE, width), vec![TopK::new(k); WIDE]);
+        Self { k, groups: std::iter::repeat_with(group).take(CHUNK * BLOCK / WIDE).collect() }
+    }
+
+    /// The best of all labels for every sample of the tapes.
+    fn run(&mut self, network: &Network, tapes: &[Tape], (ids, scores): (&mut [i32], &mut [f32])) {
+        let k = self.k;
+        let out = ids.par_chunks_mut(WIDE * k).zip(scores.par_chunks_mut(WIDE * k));
+        let tapes = tapes.par_chunks(WIDE / BLOCK);
+        let tasks = self.groups.par_iter_mut().zip(tapes).zip(out);
+        tasks.for_each(|(((queries, tops), tapes), (ids, scores))| {
+            let rows = network.gather_group(tapes, queries);
+            let tops = &mut tops[..rows];
+            tops.iter_mut().for_each(TopK::clear);
+            network.output.exact(&network.kernels, queries, tops);
+            for (top, (ids, scores)) in tops.iter().zip(ids.chunks_mut(k).zip(scores.chunks_mut(k)))
+            {
+                top.write(ids, scores);
+            }
+        });
+    }
+}
+
+impl Network {
+    fn gather_group(&self, tapes: &[Tape], queries: &mut Matrix) -> usize {
+        let mut rows = 0;
+        for tape in tapes {
+            if let Some(dense) = tape.dense.last() {
+                queries.copy_block(rows, &dense.outputs, tape.len);
+            }
+            rows += tape.len;
+        }
+        rows
+    }
+}

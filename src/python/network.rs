@@ -1,0 +1,310 @@
+//! The network as a Python class.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::config::NetworkConfig;
+use crate::error::{Error, Result};
+use crate::io::model;
+use crate::network::{EpochOptions, Mode, Network, Progress};
+
+use super::arrays::{FeatureArrays, Pattern};
+use super::pool::Pool;
+
+/// How often Python is asked whether a signal has arrived, and told how far an epoch is.
+const TICK: Duration = Duration::from_millis(50);
+
+/// A network, its threads, and a lock that makes calls from several Python threads wait in turn.
+#[pyclass(frozen, name = "Network", module = "slide_rs._core")]
+pub(super) struct PyNetwork {
+    inner: Mutex<Network>,
+    pool: Pool,
+    config: String,
+    features: usize,
+    units: usize,
+}
+
+type Arrays<'py> = (Bound<'py, PyArray2<i32>>, Bound<'py, PyArray2<f32>>);
+
+impl PyNetwork {
+    fn build(
+        py: Python<'_>,
+        threads: Option<usize>,
+        make: impl FnOnce() -> Result<Network> + Send,
+    ) -> PyResult<Self> {
+        let pool = Pool::new(threads)?;
+        let network = py.detach(|| pool.install(make))??;
+        let config = network.config();
+        Ok(Self {
+            config: config.to_json(),
+            features: config.input.features,
+            units: config.output.units,
+            inner: Mutex::new(network),
+            pool,
+        })
+    }
+
+    /// Leaves Python, takes the lock, runs `work` on the pool. An exception that `work` met in
+    /// Python (a signal, an error of a callback) goes before its own result.
+    fn run<R: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&mut Network, &mut Watch<'_>) -> Result<R> + Send,
+        on_batch: Option<&Py<PyAny>>,
+    ) -> PyResult<R> {
+        let mut watch = Watch { last: Instant::now(), raised: None, on_batch };
+        let result = py.detach(|| {
+            // Before the pool: a worker that waits inside a step may take up other work, and would
+            // then wait for a lock that it holds itself.
+            let mut guard = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let network = &mut *guard;
+            self.pool.install(|| work(network, &mut watch))
+        });
+        match watch.raised {
+            Some(raised) => Err(raised),
+            None => Ok(result??),
+        }
+    }
+}
+
+/// Asks Python for signals while a call runs.
+struct Watch<'a> {
+    last: Instant,
+    raised: Option<PyErr>,
+    on_batch: Option<&'a Py<PyAny>>,
+}
+
+impl Watch<'_> {
+    /// Whether to go on.
+    fn go_on(&mut self) -> bool {
+        self.tick(|py| py.check_signals())
+    }
+
+    /// The same, and tells Python how far the epoch is; always at its end.
+    fn after_batch(&mut self, progress: Progress) -> bool {
+        if progress.done == progress.total {
+            self.last = Instant::now().checked_sub(TICK).unwrap_or(self.last);
+        }
+        let on_batch = self.on_batch;
+        self.tick(|py| {
+            py.check_signals()?;
+            let arguments = (progress.done, progress.total, progress.loss);
+            on_batch.map_or(Ok(()), |call| call.call1(py, arguments).map(|_| ()))
+        })
+    }
+
+    fn tick(&mut self, ask: impl FnOnce(Python<'_>) -> PyResult<()>) -> bool {
+        if self.raised.is_none() && self.last.elapsed() >= TICK {
+            self.last = Instant::now();
+            self.raised = Python::attach(ask).err();
+        }
+        self.raised.is_none()
+    }
+}
+
+#[pymethods]
+impl PyNetwork {
+    #[new]
+    #[pyo3(signature = (config, threads=None))]
+    fn new(py: Python<'_>, config: &str, threads: Option<usize>) -> PyResult<Self> {
+        let config = NetworkConfig::from_json(config)?;
+        Self::build(py, threads, || Network::new(config))
+    }
+
+    /// Reads a network from a safetensors file.
+    #[staticmethod]
+    #[pyo3(signature = (path, threads=None))]
+    fn load(py: Python<'_>, path: PathBuf, threads: Option<usize>) -> PyResult<Self> {
+        Self::build(py, threads, || model::load(&path))
+    }
+
+    /// The configuration as JSON, with every value filled in.
+    #[getter]
+    fn config(&self) -> &str {
+        &self.config
+    }
+
+    /// Threads in use.
+    #[getter]
+    fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// Optimiser steps so far.
+    #[getter]
+    fn steps(&self, py: Python<'_>) -> PyResult<u64> {
+        self.run(py, |network, _| Ok(network.counters().steps), None)
+    }
+
+    /// Writes the network to a safetensors file.
+    fn save(&self, py: Python<'_>, path: PathBuf, include_optimizer: bool) -> PyResult<()> {
+        self.run(py, |network, _| model::save(network, &path, include_optimizer), None)
+    }
+
+    /// Starts a run of that many steps.
+    fn begin_fit(&self, py: Python<'_>, total_steps: u64) -> PyResult<()> {
+        let begin = |network: &mut Network, _: &mut Watch<'_>| {
+            network.begin_run(total_steps);
+            Ok(())
+        };
+        self.run(py, begin, None)
+    }
+
+    /// Trains on one batch.
+    fn train_batch<'py>(
+        &self,
+        py: Python<'py>,
+        x: FeatureArrays<'py>,
+        y: Pattern<'py>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let (x, y) = (x.view(self.features)?, y.view("Y", self.units)?);
+        let options = EpochOptions { batch_size: usize::MAX, shuffle: false, rows: None };
+        let step = |network: &mut Network, _: &mut Watch<'_>| {
+            network.train_epoch(&x, &y, options, |_| true)
+        };
+        let report = self.run(py, step, None)?;
+        let out = PyDict::new(py);
+        out.set_item("loss", report.loss)?;
+        out.set_item("active_fraction", report.active_fraction)?;
+        out.set_item("lr", report.lr)?;
+        Ok(out)
+    }
+
+    /// Trains on every row once.
+    #[pyo3(signature = (x, y, batch_size, shuffle=true, rows=None, on_batch=None))]
+    #[expect(clippy::too_many_arguments, reason = "the keyword arguments of one Python call")]
+    fn train_epoch<'py>(
+        &self,
+        py: Python<'py>,
+        x: FeatureArrays<'py>,
+        y: Pattern<'py>,
+        batch_size: usize,
+        shuffle: bool,
+        rows: Option<PyReadonlyArray1<'py, i64>>,
+        on_batch: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        if batch_size == 0 {
+            let (low, high) = (1, usize::MAX);
+            return Err(Error::Range { name: "batch_size", found: 0, low, high }.into());
+        }
+        let (x, y) = (x.view(self.features)?, y.view("Y", self.units)?);
+        let rows = rows.as_ref().map(|rows| rows.as_slice()).transpose()?;
+        let options = EpochOptions { batch_size, shuffle, rows };
+        let train = |network: &mut Network, watch: &mut Watch<'_>| {
+            network.train_epoch(&x, &y, options, |progress| watch.after_batch(progress))
+        };
+        let report = self.run(py, train, on_batch.as_ref())?;
+        let out = PyDict::new(py);
+        out.set_item("loss", report.loss)?;
+        out.set_item("active_fraction", report.active_fraction)?;
+        out.set_item("lr", report.lr)?;
+        out.set_item("steps", report.steps)?;
+        out.set_item("samples", report.samples)?;
+        out.set_item("seconds", report.seconds)?;
+        out.set_item("rehash_seconds", report.rehash_seconds)?;
+        Ok(out)
+    }
+
+    /// Inserts all rows that moved into the hash tables again.
+    fn finish(&self, py: Python<'_>) -> PyResult<()> {
+        let finish = |network: &mut Network, _: &mut Watch<'_>| {
+            network.rehash();
+            Ok(())
+        };
+        self.run(py, finish, None)
+    }
+
+    /// The best `k` labels of every row.
+    fn predict_topk<'py>(
+        &self,
+        py: Python<'py>,
+        x: FeatureArrays<'py>,
+        k: usize,
+        mode: &str,
+    ) -> PyResult<Arrays<'py>> {
+        let mode = match mode {
+            "exact" => Mode::Exact,
+            "lsh" => Mode::Lsh,
+            other => {
+                let (found, wanted) = (format!("{other:?}"), "\"exact\" or \"lsh\"");
+                return Err(Error::Config { name: "mode", found, wanted }.into());
+            }
+        };
+        let x = x.view(self.features)?;
+        let predict = |network: &mut Network, watch: &mut Watch<'_>| {
+            network.predict(&x, (k, mode), || watch.go_on())
+        };
+        let (ids, scores) = self.run(py, predict, None)?;
+        let shape = [x.len(), k];
+        Ok((ids.into_pyarray(py).reshape(shape)?, scores.into_pyarray(py).reshape(shape)?))
+    }
+
+    /// The logits of given labels.
+    fn score<'py>(
+        &self,
+        py: Python<'py>,
+        x: FeatureArrays<'py>,
+        candidates: Pattern<'py>,
+    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let (x, candidates) = (x.view(self.features)?, candidates.view("candidates", self.units)?);
+        let score = |network: &mut Network, watch: &mut Watch<'_>| {
+            network.score(&x, &candidates, || watch.go_on())
+        };
+        Ok(self.run(py, score, None)?.into_pyarray(py))
+    }
+
+    /// The logits of all labels.
+    fn scores<'py>(
+        &self,
+        py: Python<'py>,
+        x: FeatureArrays<'py>,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let x = x.view(self.features)?;
+        let score =
+            |network: &mut Network, watch: &mut Watch<'_>| network.scores(&x, || watch.go_on());
+        let scores = self.run(py, score, None)?;
+        scores.into_pyarray(py).reshape([x.len(), self.units])
+    }
+
+    /// The share of rows whose exact best label the sampler finds.
+    #[pyo3(signature = (x, rows=None))]
+    fn recall_at_1<'py>(
+        &self,
+        py: Python<'py>,
+        x: FeatureArrays<'py>,
+        rows: Option<PyReadonlyArray1<'py, i64>>,
+    ) -> PyResult<f64> {
+        let x = x.view(self.features)?;
+        let rows = rows.as_ref().map(|rows| rows.as_slice()).transpose()?;
+        let recall = |network: &mut Network, watch: &mut Watch<'_>| {
+            network.recall_at_1(&x, rows, || watch.go_on())
+        };
+        self.run(py, recall, None)
+    }
+
+    /// A copy of every parameter, by name.
+    fn weights<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let copy = |network: &mut Network, _: &mut Watch<'_>| {
+            let copy = network.params().into_iter().map(|(name, param)| {
+                let rows = param.weights();
+                (name, [rows.stripes().rows(), rows.width()], rows.to_vec())
+            });
+            Ok(copy.collect::<Vec<_>>())
+        };
+        let out = PyDict::new(py);
+        for (name, shape, values) in self.run(py, copy, None)? {
+            let values = values.into_pyarray(py);
+            if name.ends_with("bias") {
+                out.set_item(name, values)?;
+            } else {
+                out.set_item(name, values.reshape(shape)?)?;
+            }
+        }
+        Ok(out)
+    }
+}

@@ -1,0 +1,93 @@
+//! What the user does not say, decided from the sizes of the network.
+
+use crate::config::{
+    InputConfig, NetworkConfig, OptimizerConfig, RebuildConfig, SamplerConfig, TablesConfig,
+};
+
+/// Below this many outputs a dense product is cheaper than finding the few that matter.
+const DENSE_BELOW: usize = 1000;
+
+impl NetworkConfig {
+    /// Fills in every value that was left open.
+    #[must_use]
+    pub fn resolve(mut self) -> Self {
+        self.input.dropout.get_or_insert(input_dropout(&self.input));
+        let last = self.hidden.len().saturating_sub(1);
+        for (i, layer) in self.hidden.iter_mut().enumerate() {
+            layer.norm.get_or_insert(if i == last { NORM } else { 0.0 });
+        }
+        match &mut self.optimizer {
+            OptimizerConfig::Adam { lr, .. } => _ = lr.get_or_insert(5e-3),
+            OptimizerConfig::Sgd { lr } => _ = lr.get_or_insert(1.0),
+        }
+        let (units, seed) = (self.output.units, self.seed);
+        if let SamplerConfig::Lsh { n_active: None, .. } = self.output.sampler
+            && units < DENSE_BELOW
+        {
+            self.output.sampler = SamplerConfig::Full {};
+        }
+        match &mut self.output.sampler {
+            SamplerConfig::Full {} => {}
+            SamplerConfig::Uniform { n_active, .. } => _ = n_active.get_or_insert(active(units)),
+            SamplerConfig::Lsh { n_active, tables, rebuild, .. } => {
+                n_active.get_or_insert(active(units));
+                let TablesConfig::Simhash { n_tables, n_hashes, bucket_size, seed: own } = tables;
+                let k = *n_hashes.get_or_insert(hashes(units));
+                n_tables.get_or_insert(TABLES);
+                bucket_size.get_or_insert(4 * (units >> k).max(32));
+                own.get_or_insert(seed);
+                resolve_rebuild(rebuild, units);
+            }
+        }
+        self
+    }
+}
+
+/// With the hidden vector at a fixed norm a logit is the cosine times that norm times the row's
+/// norm, and the cosine is what `SimHash` retrieves.
+const NORM: f32 = 8.0;
+
+/// Tables trade recall against the time to count their candidates.
+const TABLES: usize = 96;
+
+/// Sparse rows with many features stand losing a third of them, and generalise better.
+fn input_dropout(input: &InputConfig) -> f32 {
+    if input.features >= 1000 { 0.3 } else { 0.0 }
+}
+
+/// Two in a hundred, as far as that is neither too few to learn from nor too many to pay.
+fn active(units: usize) -> usize {
+    (units / 50).clamp(128, 1000).min(units)
+}
+
+/// As many bits as leave about a hundred rows in a bucket.
+fn hashes(units: usize) -> usize {
+    ((units as f64 / 100.0).log2().round() as usize).clamp(3, 16)
+}
+
+/// Hashing all rows costs about as much as `units / 100` samples; this keeps it near a tenth.
+fn resolve_rebuild(rebuild: &mut RebuildConfig, units: usize) {
+    rebuild.every.get_or_insert((units as u64 / 1000).clamp(8, 1000));
+    rebuild.growth.get_or_insert(1.05);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::plain;
+
+    #[test]
+    fn every_open_value_is_filled_in_and_passes_its_own_check() {
+        for units in [1, 10, 999, 1000, 22_085, 670_091, 10_000_000] {
+            let config = plain(100, 64, units).resolve();
+            config.check().unwrap();
+            assert!(!config.to_json().contains("null,\""), "{}", config.to_json());
+            assert_eq!(config.clone().resolve(), config);
+        }
+    }
+
+    #[test]
+    fn few_outputs_are_computed_in_full() {
+        assert_eq!(plain(100, 64, 999).resolve().output.sampler, SamplerConfig::Full {});
+    }
+}

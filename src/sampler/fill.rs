@@ -1,0 +1,52 @@
+//! Random neurons, drawn without replacement.
+
+use crate::rng::Rng;
+
+use super::Scratch;
+
+/// Appends `missing` neurons of `units` that are not marked yet, each set equally likely, and
+/// marks them. Appends all that are left when there are fewer.
+pub(super) fn random(
+    missing: usize,
+    units: usize,
+    rng: &mut Rng,
+    scratch: &mut Scratch,
+    active: &mut Vec<u32>,
+) {
+    let free = units.saturating_sub(active_marks(scratch, active));
+    let missing = missing.min(free);
+    // Rejection needs two draws a neuron at most while it takes no more than half of the free
+    // ones and half are free; else one walk over all units (Knuth's algorithm S) is cheaper.
+    if 2 * missing <= free && 2 * free >= units {
+        for _ in 0..missing {
+            let id = loop {
+                let id = rng.below(units as u32);
+                if scratch.votes[id as usize] == 0 {
+                    break id;
+                }
+            };
+            scratch.votes[id as usize] = 1;
+            active.push(id);
+        }
+        return;
+    }
+    let (mut missing, mut free) = (missing as u32, free as u32);
+    for id in 0..units as u32 {
+        if missing == 0 {
+            return;
+        }
+        if scratch.votes[id as usize] == 0 {
+            if rng.below(free) < missing {
+                scratch.votes[id as usize] = 1;
+                active.push(id);
+                missing -= 1;
+            }
+            free -= 1;
+        }
+    }
+}
+
+/// How many neurons are marked: the last ones of `active`, of which none stands twice.
+fn active_marks(scratch: &Scratch, active: &[u32]) -> usize {
+    active.iter().rev().take_while(|&&id| scratch.votes[id as usize] != 0).count()
+}

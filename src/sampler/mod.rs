@@ -1,0 +1,204 @@
+//! Samplers: which neurons of the wide layer a sample computes.
+
+mod fill;
+mod retrieve;
+
+use crate::config::{Fill, SamplerConfig, Strategy, TablesConfig};
+use crate::lsh::{Index, SimHash};
+use crate::rng::Rng;
+use crate::rows::Stripes;
+use crate::schedule::Rebuild;
+
+/// What every sampler does behind one interface.
+#[derive(Debug)]
+pub enum Sampler {
+    /// Neurons that hash tables return.
+    Lsh(Box<Lsh>),
+    /// Random neurons.
+    Uniform {
+        /// Neurons computed for a sample, labels included.
+        n_active: usize,
+        /// Whether log q is subtracted from the logits of sampled negatives.
+        log_q: bool,
+    },
+    /// All neurons.
+    Full,
+}
+
+/// The state of the LSH sampler.
+#[derive(Debug)]
+pub struct Lsh {
+    /// Hash functions and tables.
+    pub index: Index,
+    /// When moved rows are inserted again.
+    pub rebuild: Rebuild,
+    strategy: Strategy,
+    n_active: usize,
+    bucket_size: usize,
+    fill: Fill,
+}
+
+impl Lsh {
+    /// Neurons computed for a sample, labels included.
+    #[must_use]
+    pub const fn n_active(&self) -> usize {
+        self.n_active
+    }
+}
+
+/// Reusable memory of one thread. All votes are zero between samples.
+#[derive(Debug)]
+pub struct Scratch {
+    votes: Vec<u8>,
+    candidates: Vec<u32>,
+    order: Vec<u32>,
+}
+
+impl Scratch {
+    /// For layers of `units` neurons.
+    #[must_use]
+    pub fn new(units: usize) -> Self {
+        Self { votes: vec![0; units], candidates: vec![0; units + 1], order: Vec::new() }
+    }
+}
+
+impl Sampler {
+    /// Makes the sampler of a layer with `stripes.rows()` units and `width` inputs; every value of
+    /// `config` must be filled in.
+    #[must_use]
+    pub fn new(config: &SamplerConfig, stripes: Stripes, width: usize) -> Self {
+        let given = |n: Option<usize>| n.unwrap_or_else(|| stripes.rows());
+        match config {
+            SamplerConfig::Full {} => Self::Full,
+            SamplerConfig::Uniform { n_active, log_q } => {
+                Self::Uniform { n_active: given(*n_active), log_q: *log_q }
+            }
+            SamplerConfig::Lsh { strategy, n_active, fill, tables, rebuild } => {
+                let TablesConfig::Simhash { n_tables, n_hashes, bucket_size, seed } = tables;
+                let (l, k) = (n_tables.unwrap_or(1), n_hashes.unwrap_or(1));
+                let hash = SimHash::new(l, k, width, seed.unwrap_or(0));
+                let (every, growth) = (rebuild.every.unwrap_or(1), rebuild.growth.unwrap_or(1.0));
+                Self::Lsh(Box::new(Lsh {
+                    index: Index::new(hash, stripes),
+                    rebuild: Rebuild::new(every, growth),
+                    strategy: *strategy,
+                    n_active: given(*n_active),
+                    bucket_size: given(*bucket_size),
+                    fill: *fill,
+                }))
+            }
+        }
+    }
+
+    /// The hash index, where there is one.
+    #[must_use]
+    pub fn index(&self) -> Option<&Index> {
+        match self {
+            Self::Lsh(lsh) => Some(&lsh.index),
+            _ => None,
+        }
+    }
+
+    /// The hash index, where there is one.
+    pub fn index_mut(&mut self) -> Option<&mut Index> {
+        match self {
+            Self::Lsh(lsh) => Some(&mut lsh.index),
+            _ => None,
+        }
+    }
+
+    /// Appends the neurons that are found for a query with these `codes`, at most `n_active`:
+    /// no labels, no fill. `units` neurons stand in all.
+    pub fn retrieve(
+        &self,
+        (codes, units): (&[u16], usize),
+        rng: &mut Rng,
+        scratch: &mut Scratch,
+        active: &mut Vec<u32>,
+    ) {
+        match self {
+            Self::Full => active.extend(0..units as u32),
+            Self::Uniform { n_active, .. } => {
+                let before = active.len();
+                fill::random(*n_active, units, rng, scratch, active);
+                scratch.forget(&active[before..]);
+            }
+            Self::Lsh(lsh) => lsh.retrieve(codes, rng, scratch, active),
+        }
+    }
+
+    /// Appends the active set of one sample: its `labels` first, then what is found, then random
+    /// neurons up to `n_active`. Labels must be distinct; a sample without labels has none.
+    ///
+    /// Returns what is to be subtracted from the logits of the neurons after the labels.
+    pub fn choose(
+        &self,
+        labels: &[u32],
+        (codes, units): (&[u16], usize),
+        rng: &mut Rng,
+        scratch: &mut Scratch,
+        active: &mut Vec<u32>,
+    ) -> f32 {
+        if labels.is_empty() {
+            return 0.0;
+        }
+        let start = active.len();
+        let (wanted, fill) = match self {
+            Self::Full => (units, true),
+            Self::Uniform { n_active, .. } => (*n_active, true),
+            Self::Lsh(lsh) => {
+                lsh.retrieve(codes, rng, scratch, active);
+                (lsh.n_active, lsh.fill == Fill::Random)
+            }
+        };
+        scratch.labels_first(labels, start, wanted, active);
+        if fill {
+            let missing = wanted.saturating_sub(active.len() - start);
+            fill::random(missing, units, rng, scratch, active);
+        }
+        scratch.forget(&active[start..]);
+        self.log_q(labels.len(), units)
+    }
+
+    /// log of the probability that a neuron that is no label is drawn.
+    fn log_q(&self, labels: usize, units: usize) -> f32 {
+        match self {
+            Self::Uniform { n_active, log_q: true } if *n_active > labels && units > labels => {
+                ((n_active - labels) as f64 / (units - labels) as f64).ln() as f32
+            }
+            _ => 0.0,
+        }
+    }
+}
+
+impl Scratch {
+    /// Rewrites `active[start..]` (found neurons) as labels, then what else was found, at most
+    /// `wanted` in all unless there are more labels; marks all of them.
+    fn labels_first(&mut self, labels: &[u32], start: usize, wanted: usize, active: &mut Vec<u32>) {
+        self.order.clear();
+        self.order.extend_from_slice(&active[start..]);
+        active.truncate(start);
+        active.extend_from_slice(labels);
+        for &label in labels {
+            self.votes[label as usize] = 1;
+        }
+        for &id in &self.order {
+            if active.len() - start >= wanted {
+                break;
+            }
+            if std::mem::replace(&mut self.votes[id as usize], 1) == 0 {
+                active.push(id);
+            }
+        }
+    }
+
+    /// Takes the marks of `ids` back.
+    fn forget(&mut self, ids: &[u32]) {
+        for &id in ids {
+            self.votes[id as usize] = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

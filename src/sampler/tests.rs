@@ -1,0 +1,175 @@
+//! Every sampler against what it promises.
+
+use super::*;
+use crate::config::OptimizerConfig;
+use crate::config::RebuildConfig;
+use crate::optim::Param;
+use crate::rng::Stream;
+use crate::rows::Rows;
+use crate::simd::Kernels;
+
+const UNITS: usize = 500;
+const WIDTH: usize = 16;
+
+fn lsh(strategy: Strategy, n_active: usize, n_tables: usize) -> SamplerConfig {
+    SamplerConfig::Lsh {
+        strategy,
+        n_active: Some(n_active),
+        fill: Fill::Random,
+        tables: TablesConfig::Simhash {
+            n_tables: Some(n_tables),
+            n_hashes: Some(4),
+            bucket_size: Some(UNITS),
+            seed: Some(1),
+        },
+        rebuild: RebuildConfig { every: Some(1), growth: Some(1.0) },
+    }
+}
+
+fn weights() -> Param {
+    let sgd = OptimizerConfig::Sgd { lr: None };
+    Param::new(Rows::normal(UNITS, WIDTH, 1.0, 0, 0), &sgd)
+}
+
+fn build(config: &SamplerConfig) -> Sampler {
+    let weights = weights();
+    let mut sampler = Sampler::new(config, weights.weights().stripes(), WIDTH);
+    if let Some(index) = sampler.index_mut() {
+        index.refresh(&Kernels::available().next().unwrap(), &weights, None);
+    }
+    sampler
+}
+
+/// The codes that `sampler` gives the weight row of `id`.
+fn codes(sampler: &Sampler, id: u32) -> Vec<u16> {
+    let Some(index) = sampler.index() else { return vec![] };
+    let weights = weights();
+    let mut codes = vec![0; index.hash().n_tables()];
+    let query = (weights.weights().row(id), WIDTH);
+    let kernels = Kernels::available().next().unwrap();
+    index.hash().codes(&kernels, query, &[0.0], &mut vec![], &mut codes);
+    codes
+}
+
+fn samplers() -> Vec<SamplerConfig> {
+    vec![
+        lsh(Strategy::Topk, 60, 20),
+        lsh(Strategy::Vanilla, 60, 20),
+        SamplerConfig::Uniform { n_active: Some(60), log_q: true },
+    ]
+}
+
+#[test]
+fn an_active_set_is_the_labels_then_distinct_others_up_to_n_active() {
+    for config in samplers() {
+        let sampler = build(&config);
+        let mut scratch = Scratch::new(UNITS);
+        for item in 0..50 {
+            let mut rng = Rng::new(0, Stream::Sampler, 0, item);
+            let labels = [499, 3, item as u32 + 10];
+            let mut active = vec![77];
+            let codes = codes(&sampler, 3);
+            sampler.choose(&labels, (&codes, UNITS), &mut rng, &mut scratch, &mut active);
+            assert_eq!(active[..4], [77, 499, 3, item as u32 + 10]);
+            let mut set = active[1..].to_vec();
+            set.sort_unstable();
+            set.dedup();
+            assert_eq!(set.len(), 60);
+            assert!(scratch.votes.iter().all(|&v| v == 0));
+        }
+    }
+}
+
+#[test]
+fn more_labels_than_n_active_are_all_active() {
+    for config in samplers() {
+        let sampler = build(&config);
+        let labels: Vec<u32> = (100..200).collect();
+        let mut active = vec![];
+        let mut rng = Rng::new(0, Stream::Sampler, 0, 0);
+        let codes = codes(&sampler, 0);
+        let mut scratch = Scratch::new(UNITS);
+        sampler.choose(&labels, (&codes, UNITS), &mut rng, &mut scratch, &mut active);
+        assert_eq!(active, labels);
+    }
+}
+
+#[test]
+fn all_neurons_can_be_active() {
+    for config in [lsh(Strategy::Topk, UNITS, 3), SamplerConfig::Full {}] {
+        let sampler = build(&config);
+        let mut active = vec![];
+        let mut rng = Rng::new(0, Stream::Sampler, 0, 0);
+        let codes = codes(&sampler, 8);
+        let mut scratch = Scratch::new(UNITS);
+        sampler.choose(&[8], (&codes, UNITS), &mut rng, &mut scratch, &mut active);
+        active.sort_unstable();
+        assert!(active.iter().copied().eq(0..UNITS as u32));
+    }
+}
+
+#[test]
+fn a_sample_without_labels_has_no_active_neurons() {
+    for config in samplers() {
+        let mut active = vec![];
+        let sampler = build(&config);
+        let codes = codes(&sampler, 0);
+        let mut rng = Rng::new(0, Stream::Sampler, 0, 0);
+        let mut scratch = Scratch::new(UNITS);
+        sampler.choose(&[], (&codes, UNITS), &mut rng, &mut scratch, &mut active);
+        assert!(active.is_empty());
+    }
+}
+
+#[test]
+fn top_k_keeps_those_with_most_votes() {
+    let (n_active, n_tables) = (40, 20);
+    let sampler = build(&lsh(Strategy::Topk, n_active, n_tables));
+    let tables = sampler.index().unwrap().tables();
+    for id in 0..50 {
+        let codes = codes(&sampler, id);
+        let mut votes = vec![0; UNITS];
+        for table in 0..n_tables {
+            for &id in tables.bucket(table, codes[table]) {
+                votes[id as usize] += 1;
+            }
+        }
+        let mut found = vec![];
+        let mut rng = Rng::new(0, Stream::Sampler, 0, 0);
+        let mut scratch = Scratch::new(UNITS);
+        sampler.retrieve((&codes, UNITS), &mut rng, &mut scratch, &mut found);
+        let mut best = votes.clone();
+        best.sort_unstable_by(|a, b| b.cmp(a));
+        let mut got: Vec<i32> = found.iter().map(|&id| votes[id as usize]).collect();
+        got.sort_unstable_by(|a, b| b.cmp(a));
+        let wanted: Vec<i32> = best.into_iter().take(n_active).filter(|&v| v > 0).collect();
+        assert_eq!(got, wanted);
+        assert!(found.contains(&id));
+    }
+}
+
+#[test]
+fn uniform_draws_every_neuron_equally_often() {
+    let sampler = build(&SamplerConfig::Uniform { n_active: Some(60), log_q: true });
+    let (draws, mut counts) = (4000, vec![0_u32; UNITS]);
+    let mut scratch = Scratch::new(UNITS);
+    for item in 0..draws {
+        let mut rng = Rng::new(4, Stream::Sampler, 0, item);
+        let mut found = vec![];
+        sampler.retrieve((&[], UNITS), &mut rng, &mut scratch, &mut found);
+        for id in found {
+            counts[id as usize] += 1;
+        }
+    }
+    let expected = draws as f64 * 60.0 / UNITS as f64;
+    let chi: f64 = counts.iter().map(|&c| (f64::from(c) - expected).powi(2) / expected).sum();
+    // Without replacement the variance is (1 - 60/500) of a Poisson's; five standard deviations.
+    let freedom = (UNITS - 1) as f64;
+    assert!((chi - 0.88 * freedom).abs() < 5.0 * (2.0 * freedom).sqrt(), "chi square {chi}");
+}
+
+#[test]
+fn uniform_corrects_by_the_probability_of_being_drawn() {
+    let sampler = build(&SamplerConfig::Uniform { n_active: Some(60), log_q: true });
+    assert!((sampler.log_q(10, UNITS) - (50.0_f32 / 490.0).ln()).abs() < 1e-6);
+}

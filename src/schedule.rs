@@ -1,0 +1,94 @@
+//! When things happen: the learning rate of a step, and the steps at which rows are re-inserted.
+
+use crate::config::{Decay, ScheduleConfig};
+
+/// A run of training steps whose end may be known.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Run {
+    /// Optimiser step at which the run began.
+    pub start: u64,
+    /// Steps of the run, when it was announced.
+    pub total: Option<u64>,
+}
+
+impl Run {
+    /// The factor on the learning rate at optimiser step `step`, counted from 0.
+    ///
+    /// It rises linearly over the warm-up, then follows the decay; without an announced end it
+    /// stays at 1.
+    #[must_use]
+    pub fn factor(&self, config: &ScheduleConfig, step: u64) -> f32 {
+        let done = step.saturating_sub(self.start);
+        let by_rule = || self.total.map_or(100, |total| (total / 10).clamp(1, 100));
+        let warmup = config.warmup.unwrap_or_else(by_rule);
+        if done < warmup {
+            return ((done + 1) as f64 / warmup as f64) as f32;
+        }
+        match (config.decay, self.total) {
+            (Decay::Constant, _) | (_, None) => 1.0,
+            (Decay::Cosine, Some(total)) => {
+                let (done, whole) = (done - warmup, total.saturating_sub(warmup).max(1));
+                let share = (done as f64 / whole as f64).min(1.0);
+                (0.5 * (1.0 + (std::f64::consts::PI * share).cos())) as f32
+            }
+        }
+    }
+}
+
+/// Pauses that grow: the t-th rehash comes after the sum of `every * growth^i` steps
+/// (Chen et al., "SLIDE", section 4.2, with growth = exp(lambda)).
+#[derive(Clone, Copy, Debug)]
+pub struct Rebuild {
+    next: f64,
+    pause: f64,
+    growth: f64,
+}
+
+impl Rebuild {
+    /// The first pause is `every` steps.
+    #[must_use]
+    pub fn new(every: u64, growth: f32) -> Self {
+        Self { next: every as f64, pause: every as f64, growth: f64::from(growth) }
+    }
+
+    /// Whether rows should be re-inserted after `steps` steps; asked in ascending order.
+    pub fn due(&mut self, steps: u64) -> bool {
+        let due = steps as f64 >= self.next;
+        while steps as f64 >= self.next {
+            self.pause *= self.growth;
+            self.next += self.pause;
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COSINE: ScheduleConfig = ScheduleConfig { warmup: Some(10), decay: Decay::Cosine };
+
+    #[test]
+    fn the_rate_rises_to_one_and_falls_to_zero() {
+        let run = Run { start: 5, total: Some(110) };
+        let factors: Vec<f32> = (5..115).map(|step| run.factor(&COSINE, step)).collect();
+        assert!((factors[0] - 0.1).abs() < 1e-6);
+        assert_eq!((factors[9], factors[10]), (1.0, 1.0));
+        assert!((factors[60] - 0.5).abs() < 1e-6);
+        assert!(factors[109] < 1e-3 && factors[109] > 0.0);
+        assert!(factors[10..].windows(2).all(|pair| pair[0] > pair[1]));
+    }
+
+    #[test]
+    fn without_an_end_the_rate_stays() {
+        let run = Run::default();
+        assert_eq!(run.factor(&COSINE, 1_000_000), 1.0);
+    }
+
+    #[test]
+    fn pauses_grow() {
+        let mut rebuild = Rebuild::new(10, 2.0);
+        let due: Vec<u64> = (1..=200).filter(|&step| rebuild.due(step)).collect();
+        assert_eq!(due, [10, 30, 70, 150]);
+    }
+}

@@ -1,0 +1,233 @@
+//! One algorithm, many instruction sets.
+//!
+//! A kernel is written once, generic over `Isa`. An implementor is a zero-sized token whose
+//! existence proves that the CPU has the instructions, so kernels are safe code and the only
+//! unsafe modules are the thin ones that name vendor intrinsics. Every sum has an order fixed by
+//! the lengths alone, so a table gives the same bits on every run and for every number of
+//! threads; different tables differ by rounding.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+/// A [`Kernels`] table, each entry made by `$entry!(kernel(arguments) -> result)`.
+macro_rules! table {
+    ($name:literal, $entry:ident) => {
+        $crate::simd::Kernels {
+            name: $name,
+            dot_rows: $entry!(dot_rows(
+                weights: &[f32],
+                rows: &[u32],
+                x: &[f32],
+                out: &mut [f32]
+            )),
+            axpy_rows: $entry!(axpy_rows(
+                weights: &[f32],
+                rows: &[u32],
+                coefs: &[f32],
+                y: &mut [f32]
+            )),
+            dot: $entry!(dot(x: &[f32], y: &[f32]) -> f32),
+            axpy: $entry!(axpy(a: f32, x: &[f32], y: &mut [f32])),
+            scale: $entry!(scale(a: f32, x: &mut [f32])),
+            adam: $entry!(adam(
+                step: &$crate::simd::AdamStep,
+                w: &mut [f32],
+                m: &mut [f32],
+                v: &mut [f32],
+                g: &[f32]
+            )),
+            max: $entry!(max(x: &[f32]) -> f32),
+            exp_sum: $entry!(exp_sum(shift: f32, x: &mut [f32]) -> f32),
+            gemm: $entry!(gemm(
+                dims: [usize; 3],
+                a: &[f32],
+                lda: usize,
+                b: &[f32],
+                ldb: usize,
+                c: &mut [f32],
+                ldc: usize
+            )),
+        }
+    };
+}
+
+#[cfg(target_arch = "aarch64")]
+#[expect(unsafe_code, reason = "vendor intrinsics; every block names its proof")]
+mod aarch64;
+mod gemm;
+mod kernels;
+mod portable;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "vendor intrinsics; every block names its proof")]
+mod x86;
+
+/// Floats in one vector, on every instruction set.
+pub const LANES: usize = 16;
+
+/// The environment variable that overrides the choice of [`Kernels::detect`].
+const ISA_VARIABLE: &str = "SLIDE_RS_ISA";
+
+/// Proof that one instruction set is present, with the few operations the kernels need.
+trait Isa: Copy {
+    /// [`LANES`] floats.
+    type V: Copy;
+    /// How many vectors of [`LANES`] floats the register file holds.
+    const REGISTERS: usize;
+    /// All lanes set to `x`.
+    fn splat(self, x: f32) -> Self::V;
+    /// Reads one vector.
+    fn load(self, x: &[f32; LANES]) -> Self::V;
+    /// Writes one vector.
+    fn store(self, x: &mut [f32; LANES], v: Self::V);
+    /// Asks for `x` to be brought near, without waiting for it.
+    fn prefetch(self, x: &[f32; LANES]);
+    /// `a + b`
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b`
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`, fused where the hardware fuses.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// Square roots.
+    fn sqrt(self, v: Self::V) -> Self::V;
+    /// The greater of each two lanes; NaN where `b` is NaN.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The lesser of each two lanes; NaN where `b` is NaN.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The nearest integers, for lanes within 2^22 of zero.
+    fn round(self, v: Self::V) -> Self::V;
+    /// `v * 2^n`, for lanes of `n` that are integers from -126 to 127.
+    fn scale_by_power(self, v: Self::V, n: Self::V) -> Self::V;
+    /// `v`, with zero where `x` is below `limit`; NaN lanes of `x` are not below anything.
+    fn zero_below(self, x: Self::V, limit: Self::V, v: Self::V) -> Self::V;
+    /// Sum of the lanes of each vector, each in the same order.
+    fn sums(self, v: [Self::V; 4]) -> [f32; 4];
+
+    /// Sum of the lanes, in the order of [`Isa::sums`].
+    #[inline(always)]
+    fn sum(self, v: Self::V) -> f32 {
+        self.sums([v; 4])[0]
+    }
+}
+
+/// The constants of one Adam update; see [`Kernels::adam`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamStep {
+    /// Learning rate.
+    pub lr: f32,
+    /// Decay of the mean of the gradient.
+    pub beta1: f32,
+    /// Decay of the mean of its square.
+    pub beta2: f32,
+    /// Keeps the divisor from zero.
+    pub eps: f32,
+    /// `1 / (1 - beta1^t)`, which removes the pull of the first mean to its start at zero.
+    pub bias1: f32,
+    /// `1 / (1 - beta2^t)`, the same for the second mean.
+    pub bias2: f32,
+}
+
+/// The signature of [`Kernels::dot_rows`].
+pub type DotRows = fn(weights: &[f32], rows: &[u32], x: &[f32], out: &mut [f32]);
+
+/// The signature of [`Kernels::axpy_rows`].
+pub type AxpyRows = fn(weights: &[f32], rows: &[u32], coefs: &[f32], y: &mut [f32]);
+
+/// The signature of [`Kernels::adam`].
+pub type Adam = fn(step: &AdamStep, w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32]);
+
+/// The signature of [`Kernels::gemm`].
+pub type Gemm =
+    fn(dims: [usize; 3], a: &[f32], lda: usize, b: &[f32], ldb: usize, c: &mut [f32], ldc: usize);
+
+/// The kernels of one instruction set, chosen once for a network.
+///
+/// # Panics
+///
+/// Every kernel panics if slices that must match in length do not, or if a row or a stride leads
+/// out of its slice.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernels {
+    /// Name shown to the user and in test failures.
+    pub name: &'static str,
+    /// `out[k] = weights[rows[k]] . x`, where every row is as long as `x`. The value of one entry
+    /// does not depend on the other rows asked for.
+    pub dot_rows: DotRows,
+    /// `y += sum over k of coefs[k] * weights[rows[k]]`, where every row is as long as `y`.
+    pub axpy_rows: AxpyRows,
+    /// `x . y`
+    pub dot: fn(x: &[f32], y: &[f32]) -> f32,
+    /// `y += a * x`
+    pub axpy: fn(a: f32, x: &[f32], y: &mut [f32]),
+    /// `x *= a`
+    pub scale: fn(a: f32, x: &mut [f32]),
+    /// `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2) g^2`, then
+    /// `w -= lr (m bias1) / (sqrt(v bias2) + eps)`.
+    pub adam: Adam,
+    /// The greatest of `x`, or negative infinity if it is empty. NaN may or may not show.
+    pub max: fn(x: &[f32]) -> f32,
+    /// `x = exp(x - shift)`, then the sum of `x`.
+    ///
+    /// Within 3 units in the last place for a difference from -87.3 to 88; below that range the
+    /// result is zero, above it stays near `exp(88)`. NaN stays NaN.
+    pub exp_sum: fn(shift: f32, x: &mut [f32]) -> f32,
+    /// `C += A B` for row-major `C` (m x n), `A` (m x k) and `B` (k x n), with `dims = [m, n, k]`;
+    /// `lda`, `ldb` and `ldc` are the distances between the starts of rows.
+    ///
+    /// Every entry of `C` takes its products in ascending order of k, rounded alike, wherever it
+    /// stands. So it has the same bits however the rows and columns are split over calls.
+    pub gemm: Gemm,
+}
+
+impl Kernels {
+    /// Every table this CPU can run, fastest first; the portable one is always last.
+    pub fn available() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let native = [x86::avx512(), x86::avx2()].into_iter().flatten();
+        #[cfg(target_arch = "aarch64")]
+        let native = aarch64::neon().into_iter();
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let native = std::iter::empty();
+        native.chain([portable::KERNELS])
+    }
+
+    /// The fastest table, or the one that the environment variable `SLIDE_RS_ISA` names: `avx512`,
+    /// `avx2`, `neon` or `portable`. The variable is read once in the life of the process.
+    ///
+    /// # Errors
+    ///
+    /// If the variable names a table that this CPU cannot run.
+    pub fn detect() -> Result<Self, UnknownIsa> {
+        static CHOICE: OnceLock<Result<Kernels, UnknownIsa>> = OnceLock::new();
+        let wanted = || std::env::var_os(ISA_VARIABLE).map(|name| name.to_string_lossy().into());
+        CHOICE.get_or_init(|| Self::choose(wanted())).clone()
+    }
+
+    /// The table called `wanted`, or the fastest if none is named.
+    fn choose(wanted: Option<String>) -> Result<Self, UnknownIsa> {
+        let found = Self::available()
+            .find(|kernels| wanted.as_deref().is_none_or(|wanted| wanted == kernels.name));
+        found.ok_or_else(|| UnknownIsa { wanted: wanted.unwrap_or_default() })
+    }
+}
+
+/// `SLIDE_RS_ISA` names no instruction set that this CPU has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownIsa {
+    /// The name it gave.
+    pub wanted: String,
+}
+
+impl fmt::Display for UnknownIsa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{ISA_VARIABLE} is {:?}, but this machine has only:", self.wanted)?;
+        Kernels::available().try_for_each(|kernels| write!(f, " {}", kernels.name))
+    }
+}
+
+impl std::error::Error for UnknownIsa {}

@@ -1,0 +1,113 @@
+//! Sixteen lanes in an array: runs anywhere, and is what the others are compared with.
+
+use super::{Isa, Kernels, LANES, gemm, kernels};
+
+#[derive(Clone, Copy)]
+struct Portable;
+
+/// One method that treats the lanes one by one.
+macro_rules! lanewise {
+    ($name:ident($first:ident $(, $other:ident)*) = $value:expr) => {
+        #[inline(always)]
+        fn $name(self, mut $first: Self::V $(, $other: Self::V)*) -> Self::V {
+            for i in 0..LANES {
+                let lane = {
+                    let ($first $(, $other)*) = ($first[i] $(, $other[i])*);
+                    $value
+                };
+                $first[i] = lane;
+            }
+            $first
+        }
+    };
+}
+
+/// Added to a small float, leaves no room for a fraction, and its lowest bits count the units.
+const ROUNDER: f32 = 12_582_912.0; // 1.5 * 2^23
+
+impl Isa for Portable {
+    type V = [f32; LANES];
+
+    // Four SSE2 or NEON registers make a vector; this is the smaller of the two register files.
+    const REGISTERS: usize = 4;
+
+    lanewise!(add(a, b) = a + b);
+    lanewise!(sub(a, b) = a - b);
+    lanewise!(mul(a, b) = a * b);
+    lanewise!(div(a, b) = a / b);
+    lanewise!(mul_add(a, b, c) = a * b + c);
+    lanewise!(max(a, b) = if a > b { a } else { b });
+    lanewise!(min(a, b) = if a < b { a } else { b });
+    lanewise!(zero_below(x, limit, v) = if x < limit { 0.0 } else { v });
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::V {
+        [x; LANES]
+    }
+
+    #[inline(always)]
+    fn load(self, x: &[f32; LANES]) -> Self::V {
+        *x
+    }
+
+    #[inline(always)]
+    fn store(self, x: &mut [f32; LANES], v: Self::V) {
+        *x = v;
+    }
+
+    #[inline(always)]
+    fn prefetch(self, _: &[f32; LANES]) {}
+
+    #[inline(always)]
+    fn sqrt(self, mut v: Self::V) -> Self::V {
+        for lane in &mut v {
+            *lane = lane.sqrt();
+        }
+        v
+    }
+
+    #[inline(always)]
+    fn round(self, mut v: Self::V) -> Self::V {
+        for lane in &mut v {
+            *lane = (*lane + ROUNDER) - ROUNDER;
+        }
+        v
+    }
+
+    #[inline(always)]
+    fn scale_by_power(self, mut v: Self::V, n: Self::V) -> Self::V {
+        for i in 0..LANES {
+            let exponent = (n[i] + ROUNDER).to_bits() << 23;
+            v[i] *= f32::from_bits(1.0_f32.to_bits().wrapping_add(exponent));
+        }
+        v
+    }
+
+    #[inline(always)]
+    fn sums(self, v: [Self::V; 4]) -> [f32; 4] {
+        let mut sums = [0.0; 4];
+        for (sum, mut v) in sums.iter_mut().zip(v) {
+            let mut half = LANES / 2;
+            while half > 0 {
+                for i in 0..half {
+                    v[i] += v[i + half];
+                }
+                half /= 2;
+            }
+            *sum = v[0];
+        }
+        sums
+    }
+}
+
+/// One entry of the table.
+macro_rules! portable {
+    (gemm($($arg:ident: $type:ty),*)) => {
+        |$($arg),*| gemm::gemm(Portable, $($arg),*)
+    };
+    ($kernel:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?) => {
+        |$($arg),*| kernels::$kernel(Portable, $($arg),*)
+    };
+}
+
+pub(super) const KERNELS: Kernels = table!("portable", portable);

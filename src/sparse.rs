@@ -1,0 +1,344 @@
+//! Batches borrowed from the caller: sparse rows, dense rows, and lists of ids.
+//!
+//! Both of `SciPy`'s index types are read in place. A view is checked once when it is made; rows
+//! are checked again, cheaply, when they are read, because `NumPy` memory may be written by
+//! another Python thread while a call runs.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+
+/// Row bounds or column ids as the caller stores them.
+#[derive(Clone, Copy, Debug)]
+pub enum Indices<'a> {
+    /// `SciPy`'s default for matrices with fewer than 2^31 entries.
+    I32(&'a [i32]),
+    /// `SciPy`'s type for larger ones.
+    I64(&'a [i64]),
+}
+
+impl Indices<'_> {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::I32(x) => x.len(),
+            Self::I64(x) => x.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn get(&self, i: usize) -> Option<i64> {
+        match self {
+            Self::I32(x) => x.get(i).map(|&x| i64::from(x)),
+            Self::I64(x) => x.get(i).copied(),
+        }
+    }
+}
+
+/// Lists of ids, one a row: the labels of a batch, or the pattern of a sparse matrix.
+#[derive(Clone, Copy, Debug)]
+pub struct IdLists<'a> {
+    name: &'static str,
+    indptr: Indices<'a>,
+    ids: Indices<'a>,
+    columns: usize,
+}
+
+impl<'a> IdLists<'a> {
+    /// Borrows lists of ids below `columns`; `name` is what errors call them.
+    ///
+    /// # Errors
+    ///
+    /// If `indptr` does not bound rows inside `ids`, or an id is out of range.
+    pub fn new(
+        name: &'static str,
+        indptr: Indices<'a>,
+        ids: Indices<'a>,
+        columns: usize,
+    ) -> Result<Self> {
+        let lists = Self { name, indptr, ids, columns };
+        if indptr.get(0) != Some(0) {
+            let found = indptr.get(0).unwrap_or(-1);
+            return Err(Error::Indptr { name, row: 0, found, wanted: "0 at the start" });
+        }
+        let (rows, mut previous) = (lists.len(), 0);
+        for row in 0..rows {
+            let found = indptr.get(row + 1).ok_or(Error::Changed { name })?;
+            if found < previous {
+                return Err(Error::Indptr { name, row, found, wanted: "bounds that never fall" });
+            }
+            previous = found;
+        }
+        if usize::try_from(previous) != Ok(ids.len()) {
+            let wanted = "the number of indices at the end";
+            return Err(Error::Indptr { name, row: rows, found: previous, wanted });
+        }
+        lists.check_ids()?;
+        Ok(lists)
+    }
+
+    /// Compares the largest and smallest id first, and looks for the row only when that fails.
+    fn check_ids(&self) -> Result<()> {
+        let wrong = match self.ids {
+            Indices::I32(ids) => {
+                let last = i32::try_from(self.columns).unwrap_or(i32::MAX);
+                ids.iter().position(|&id| id < 0 || id >= last)
+            }
+            Indices::I64(ids) => {
+                let last = i64::try_from(self.columns).unwrap_or(i64::MAX);
+                ids.iter().position(|&id| id < 0 || id >= last)
+            }
+        };
+        match wrong {
+            None => Ok(()),
+            Some(at) => Err(self.column_error(at)),
+        }
+    }
+
+    fn column_error(&self, at: usize) -> Error {
+        let ends = |row: &usize| self.indptr.get(row + 1).is_some_and(|end| end > at as i64);
+        let row = (0..self.len()).find(ends).unwrap_or(0);
+        let id = self.ids.get(at).unwrap_or(-1);
+        Error::Column { name: self.name, row, id, last: self.columns as i64 - 1 }
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.indptr.len().saturating_sub(1)
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of ids in all rows together.
+    #[must_use]
+    pub fn nnz(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Where row `row` stands in the ids.
+    ///
+    /// # Errors
+    ///
+    /// If the row bounds have been changed since the view was made.
+    pub fn bounds(&self, row: usize) -> Result<Range<usize>> {
+        let changed = || Error::Changed { name: self.name };
+        let bound = |i| self.indptr.get(i).and_then(|b| usize::try_from(b).ok());
+        let (start, end) = bound(row).zip(bound(row + 1)).ok_or_else(changed)?;
+        if start <= end && end <= self.ids.len() { Ok(start..end) } else { Err(changed()) }
+    }
+
+    /// Appends the ids of `row` to `out`.
+    ///
+    /// # Errors
+    ///
+    /// If the arrays have been changed since the view was made.
+    pub fn append_row(&self, row: usize, out: &mut Vec<u32>) -> Result<Range<usize>> {
+        let (bounds, before) = (self.bounds(row)?, out.len());
+        let columns = self.columns as u64;
+        match self.ids {
+            Indices::I32(ids) => out.extend(ids[bounds.clone()].iter().map(|&id| id as u32)),
+            // A negative id becomes a large one, and ids are below 2^32 when they are in range.
+            Indices::I64(ids) => out.extend(
+                ids[bounds.clone()].iter().map(|&id| u32::try_from(id).unwrap_or(u32::MAX)),
+            ),
+        }
+        if out[before..].iter().any(|&id| u64::from(id) >= columns) {
+            out.truncate(before);
+            return Err(Error::Changed { name: self.name });
+        }
+        Ok(bounds)
+    }
+}
+
+/// A sparse matrix in compressed rows, borrowed and checked.
+#[derive(Clone, Copy, Debug)]
+pub struct CsrView<'a> {
+    pattern: IdLists<'a>,
+    values: &'a [f32],
+}
+
+impl<'a> CsrView<'a> {
+    /// Borrows `values`, one for each id of `pattern`.
+    ///
+    /// # Errors
+    ///
+    /// If there is not one value an id, or a value is not finite.
+    pub fn new(pattern: IdLists<'a>, values: &'a [f32]) -> Result<Self> {
+        let name = pattern.name;
+        if values.len() != pattern.nnz() {
+            return Err(Error::Shape {
+                name,
+                found: format!("{} values", values.len()),
+                wanted: format!("{} (one an index)", pattern.nnz()),
+            });
+        }
+        if let Some(at) = first_not_finite(values) {
+            let Error::Column { row, .. } = pattern.column_error(at) else {
+                return Err(Error::Changed { name });
+            };
+            return Err(Error::Value { name, row, value: values[at] });
+        }
+        Ok(Self { pattern, values })
+    }
+}
+
+/// A matrix with every value given, row after row.
+#[derive(Clone, Copy, Debug)]
+pub struct DenseView<'a> {
+    values: &'a [f32],
+    columns: usize,
+}
+
+impl<'a> DenseView<'a> {
+    /// Borrows `values` as rows of `columns`.
+    ///
+    /// # Errors
+    ///
+    /// If the values do not fill whole rows, or one is not finite.
+    pub fn new(name: &'static str, values: &'a [f32], columns: usize) -> Result<Self> {
+        if columns == 0 || !values.len().is_multiple_of(columns) {
+            return Err(Error::Shape {
+                name,
+                found: format!("{} values", values.len()),
+                wanted: format!("whole rows of {columns}"),
+            });
+        }
+        match first_not_finite(values) {
+            Some(at) => Err(Error::Value { name, row: at / columns, value: values[at] }),
+            None => Ok(Self { values, columns }),
+        }
+    }
+}
+
+/// Summing `x * 0` block by block finds NaN and infinities at memory speed.
+fn first_not_finite(values: &[f32]) -> Option<usize> {
+    let block = 4096;
+    let bad = values.chunks(block).position(|x| x.iter().map(|x| x * 0.0).sum::<f32>() != 0.0)?;
+    values.iter().skip(bad * block).position(|x| !x.is_finite()).map(|at| at + bad * block)
+}
+
+/// The features of a batch.
+#[derive(Clone, Copy, Debug)]
+pub enum Features<'a> {
+    /// Sparse rows.
+    Sparse(CsrView<'a>),
+    /// Dense rows; zeros cost nothing.
+    Dense(DenseView<'a>),
+}
+
+impl Features<'_> {
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Sparse(x) => x.pattern.len(),
+            Self::Dense(x) => x.values.len() / x.columns,
+        }
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends the features of `row` that are present: their ids and their values.
+    ///
+    /// # Errors
+    ///
+    /// If the arrays have been changed since the view was made.
+    pub fn append_row(&self, row: usize, ids: &mut Vec<u32>, values: &mut Vec<f32>) -> Result<()> {
+        match self {
+            Self::Sparse(x) => {
+                let bounds = x.pattern.append_row(row, ids)?;
+                let changed = Error::Changed { name: x.pattern.name };
+                values.extend_from_slice(x.values.get(bounds).ok_or(changed)?);
+            }
+            Self::Dense(x) => {
+                let row = &x.values[row * x.columns..][..x.columns];
+                for (id, &value) in row.iter().enumerate().filter(|&(_, &value)| value != 0.0) {
+                    ids.push(id as u32);
+                    values.push(value);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lists<'a>(indptr: &'a [i32], ids: &'a [i32], columns: usize) -> Result<IdLists<'a>> {
+        IdLists::new("X", Indices::I32(indptr), Indices::I32(ids), columns)
+    }
+
+    #[test]
+    fn both_index_types_give_the_same_rows() {
+        let small = lists(&[0, 2, 2, 3], &[4, 1, 0], 5).unwrap();
+        let (indptr, ids) = (Indices::I64(&[0, 2, 2, 3]), Indices::I64(&[4, 1, 0]));
+        let large = IdLists::new("X", indptr, ids, 5).unwrap();
+        for row in 0..3 {
+            let (mut a, mut b) = (vec![], vec![]);
+            small.append_row(row, &mut a).unwrap();
+            large.append_row(row, &mut b).unwrap();
+            assert_eq!(a, b);
+        }
+        assert_eq!((small.len(), small.nnz()), (3, 3));
+    }
+
+    #[test]
+    fn refuses_each_way_a_row_index_can_be_wrong() {
+        for indptr in [&[][..], &[1, 3], &[0, 2, 1, 3], &[0, 2], &[0, 9], &[0, -1, 3]] {
+            let refused = lists(indptr, &[0, 1, 2], 3).unwrap_err();
+            assert!(matches!(refused, Error::Indptr { .. }), "{indptr:?}: {refused}");
+        }
+    }
+
+    #[test]
+    fn refuses_an_id_out_of_range_and_names_its_row() {
+        let refused = lists(&[0, 1, 3], &[0, 1, 7], 7).unwrap_err();
+        assert_eq!(refused.to_string(), "X: row 1 has column 7, but columns run from 0 to 6");
+        let refused = lists(&[0, 1], &[-1], 7).unwrap_err();
+        assert_eq!(refused.to_string(), "X: row 0 has column -1, but columns run from 0 to 6");
+    }
+
+    #[test]
+    fn refuses_values_that_are_not_finite_wherever_they_stand() {
+        for at in [0, 4095, 4096, 9999] {
+            for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let mut values = vec![1.0; 10_000];
+                values[at] = value;
+                let refused = DenseView::new("X", &values, 10).unwrap_err();
+                assert!(matches!(refused, Error::Value { row, .. } if row == at / 10), "{refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_a_missing_value() {
+        let pattern = lists(&[0, 2], &[0, 1], 2).unwrap();
+        assert!(matches!(CsrView::new(pattern, &[1.0]), Err(Error::Shape { .. })));
+    }
+
+    #[test]
+    fn dense_rows_are_read_without_their_zeros() {
+        let x = Features::Dense(DenseView::new("X", &[0.0, 2.0, 3.0, 0.0], 2).unwrap());
+        let (mut ids, mut values) = (vec![], vec![]);
+        x.append_row(0, &mut ids, &mut values).unwrap();
+        x.append_row(1, &mut ids, &mut values).unwrap();
+        assert_eq!((ids, values), (vec![1, 0], vec![2.0, 3.0]));
+    }
+}

@@ -1,0 +1,209 @@
+"""The command line, in this process and as a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slide_rs as sr
+from slide_rs import datasets
+from slide_rs.cli import main
+
+FIELDS = [
+    "epoch",
+    "read_seconds",
+    "train_seconds",
+    "samples_per_second",
+    "loss",
+    "active_fraction",
+    "recall_at_1",
+]
+MEASURED = ["p@1", "p@3", "p@5", "ndcg@5"]
+QUICK = ["--hidden", "8", "--epochs", "2"]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_file: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the path of a model trained on the tiny file."""
+    path = str(tmp_path_factory.mktemp("model") / "net.safetensors")
+    assert main(["train", str(tiny_file), "--hidden", "16", "--epochs", "9", "--out", path]) == 0
+    return path
+
+
+def objects(text: str) -> list[dict[str, float]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_json_is_one_object_an_epoch_with_the_agreed_fields(
+    tiny_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = str(tiny_file)
+    assert main(["train", data, "--valid", data, "--json", *QUICK]) == 0
+    out, _ = capfd.readouterr()
+    first, last = objects(out)
+    assert list(first) == [*FIELDS, *MEASURED, "peak_rss_mb"]
+    assert [first["epoch"], last["epoch"]] == [1, 2]
+    assert first["train_seconds"] < last["train_seconds"]
+    assert first["read_seconds"] == last["read_seconds"]
+    assert last["samples_per_second"] * last["train_seconds"] == pytest.approx(2 * 400)
+    assert 10 < last["peak_rss_mb"] < 4000
+    assert 0 < last["active_fraction"] <= 1
+
+
+def test_without_valid_nothing_is_measured_and_a_twentieth_is_held_out(
+    tiny_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(tiny_file), "--json", *QUICK]) == 0
+    last = objects(capfd.readouterr().out)[-1]
+    assert list(last) == [*FIELDS, "peak_rss_mb"]
+    assert last["samples_per_second"] * last["train_seconds"] == pytest.approx(2 * 380)
+
+
+def test_the_last_object_describes_the_saved_model(
+    tiny_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data, path = str(tiny_file), str(tmp_path / "net.safetensors")
+    command = ["train", data, "--valid", data, "--json", "--out", path]
+    assert main([*command, *QUICK]) == 0
+    last = objects(capfd.readouterr().out)[-1]
+    assert main(["evaluate", path, data, "--json"]) == 0
+    (found,) = objects(capfd.readouterr().out)
+    assert found == {name: last[name] for name in MEASURED}
+
+
+def test_the_file_says_nothing_about_threads_time_or_validation(
+    tiny_file: Path, tmp_path: Path
+) -> None:
+    data = datasets.read_xmc(tiny_file)
+    valid = [str(tmp_path / name) for name in ("a.txt", "b.txt")]
+    datasets.write_xmc(valid[0], data.X[:50], data.Y[:50])
+    datasets.write_xmc(valid[1], data.X[300:], data.Y[300:])
+    digests = set()
+    for run, options in enumerate(
+        [
+            ["--threads", "1", "--valid", valid[0]],
+            ["--threads", "2", "--valid", valid[1]],
+            ["--threads", "2", "--valid", valid[0], "--json"],
+        ]
+    ):
+        path = tmp_path / f"{run}.safetensors"
+        sampler = ["--active", "20", "--out", str(path)]
+        assert main(["train", str(tiny_file), *QUICK, *sampler, *options]) == 0
+        digests.add(hashlib.sha256(path.read_bytes()).hexdigest())
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("sampler", ["lsh", "uniform", "full"])
+def test_options_reach_the_network(sampler: str, tiny_file: Path, tmp_path: Path) -> None:
+    path = str(tmp_path / "net.safetensors")
+    options = ["--lr", "0.25", "--seed", "5", "--batch-size", "100", "--sampler", sampler]
+    if sampler != "full":
+        options += ["--active", "7"]
+    assert main(["train", str(tiny_file), *QUICK, *options, "--out", path]) == 0
+    config = sr.load(path).config
+    assert config.seed == 5
+    assert config.optimizer.lr == 0.25
+    assert config.hidden[0].units == 8
+    assert type(config.output.sampler).__name__.lower() == sampler
+    assert getattr(config.output.sampler, "n_active", 7) == 7
+
+
+def test_for_people_there_is_an_aligned_line_an_epoch(
+    tiny_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(tiny_file), "--valid", str(tiny_file), *QUICK]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0].split()[:4] == ["epoch", "loss", "active", "recall@1"]
+    assert len(lines) == 3
+    assert len({len(line) for line in lines}) == 1
+
+
+@pytest.mark.parametrize("mode", ["exact", "lsh"])
+def test_predict_writes_the_answers_best_first(
+    mode: str, model: str, tiny_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = ["predict", model, str(tiny_file), "--k", "3", "--mode", mode]
+    assert main(command) == 0
+    text = capfd.readouterr().out
+    assert main([*command, "--out", str(tmp_path / "top.txt")]) == 0
+    assert (tmp_path / "top.txt").read_text() == text
+    top = sr.load(model).predict_topk(datasets.read_xmc(tiny_file).X, 3, mode=mode)
+    for line, labels, scores in zip(text.splitlines(), top.labels, top.scores, strict=True):
+        pairs = [pair.split(":") for pair in line.split()]
+        assert [int(label) for label, _ in pairs] == labels[labels >= 0].tolist()
+        found = [float(score) for _, score in pairs]
+        np.testing.assert_allclose(found, scores[labels >= 0], rtol=1e-5)
+
+
+def test_evaluate_prints_the_metrics_of_the_network(
+    model: str, tiny_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = datasets.read_xmc(tiny_file)
+    command = ["evaluate", model, str(tiny_file), "--metrics", "p@1,psp@5"]
+    assert main([*command, "--json"]) == 0
+    (found,) = objects(capfd.readouterr().out)
+    weights = sr.metrics.inv_propensity(data.Y)
+    net = sr.load(model)
+    assert found == net.evaluate(data.X, data.Y, ["p@1", "psp@5"], inv_propensity=weights)
+    assert main([*command, "--train", str(tiny_file)]) == 0
+    assert capfd.readouterr().out.split()[::2] == ["p@1", "psp@5"]
+
+
+def test_a_file_may_know_of_fewer_features_and_labels(
+    model: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "narrow.txt").write_text("2 10 3\n0 1:1 2:1\n2 9:1\n")
+    assert main(["evaluate", model, str(tmp_path / "narrow.txt")]) == 0
+    assert main(["predict", model, str(tmp_path / "narrow.txt"), "--k", "1"]) == 0
+    assert "p@1" in capfd.readouterr().out
+
+
+def run(*arguments: str, **options: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
+        [sys.executable, "-m", "slide_rs", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def test_python_dash_m_is_the_command_line() -> None:
+    process = run("--help")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert out.startswith("usage: slide-rs")
+    assert err == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT to a child on Windows")
+def test_ctrl_c_saves_the_model_so_far_and_exits_130(tiny_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    process = run("train", str(tiny_file), "--epochs", "1000000", "--json", "--out", str(path))
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["epoch"] == 1
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert sr.load(path).config.input.in_features == 300
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes break otherwise on Windows")
+def test_a_reader_that_has_enough_is_no_error(model: str, tiny_file: Path) -> None:
+    process = run("predict", model, str(tiny_file), "--k", "60")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 0

@@ -1,0 +1,244 @@
+"""What a network answers, and that it answers the same again."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import slide_rs as sr
+from numpy.testing import assert_array_equal
+from scipy import sparse
+from slide_rs import layers, metrics, optim, samplers
+from slide_rs.datasets import Dataset
+
+Split = tuple[Dataset, Dataset]
+
+
+def small(
+    data: Dataset,
+    sampler: samplers.Sampler | None = None,
+    threads: int | None = None,
+    seed: int = 0,
+) -> sr.Network:
+    output = layers.SampledDense(data.n_labels, sampler=sampler or samplers.LSH(n_active=100))
+    chain = [layers.SparseInput(data.n_features), layers.Dense(16), output]
+    return sr.Network(chain, threads=threads, seed=seed)
+
+
+def test_a_bare_network_learns_and_the_tables_find_its_best_label(
+    trained: sr.Network, easy: Split
+) -> None:
+    _, test = easy
+    assert trained.evaluate(test.X, test.Y, ["p@1"])["p@1"] > 0.5
+    exact = trained.predict_topk(test.X, 1).labels
+    found = trained.predict_topk(test.X, 1, mode="lsh").labels
+    assert (exact == found).mean() >= 0.6
+    assert trained.sampling_recall(test.X) >= 0.6
+
+
+def test_active_outputs_are_as_many_as_asked_for(easy: Split) -> None:
+    train, _ = easy
+    for sampler in (samplers.LSH(n_active=60), samplers.Uniform(n_active=60)):
+        report = small(train, sampler).train_batch(train.X[:64], train.Y[:64])
+        assert report.active_fraction == pytest.approx(60 / train.n_labels)
+    report = small(train, samplers.Full()).train_batch(train.X[:64], train.Y[:64])
+    assert report.active_fraction == 1.0
+
+
+def test_same_seed_is_the_same_network_on_any_number_of_threads(easy: Split) -> None:
+    train, test = easy
+
+    def scores(threads: int, seed: int) -> Any:
+        net = small(train, threads=threads, seed=seed)
+        net.fit(train.X, train.Y, epochs=2, verbose=False)
+        return net.predict_topk(test.X, 5).scores
+
+    first = scores(1, 0)
+    assert_array_equal(first, scores(2, 0))
+    assert_array_equal(first, scores(1, 0))
+    assert not np.array_equal(first, scores(1, 1))
+
+
+def test_every_form_of_the_same_rows_trains_the_same_network(easy: Split) -> None:
+    train, test = easy
+    X, Y = train.X[:300], train.Y[:300]
+    wide = X.copy()
+    wide.indptr, wide.indices = wide.indptr.astype(np.int64), wide.indices.astype(np.int64)
+    lists = [Y.indices[a:b].tolist() for a, b in zip(Y.indptr, Y.indptr[1:], strict=False)]
+    forms: list[tuple[Any, Any]] = [
+        (X, Y),
+        (wide, lists),
+        (sparse.csr_matrix(X), sparse.csr_matrix(Y)),
+    ]
+    answers = []
+    for x, y in forms:
+        net = small(train)
+        net.fit(x, y, epochs=1, verbose=False)
+        answers.append(net.predict_topk(test.X, 3).scores)
+    assert_array_equal(answers[0], answers[1])
+    assert_array_equal(answers[0], answers[2])
+
+
+def test_dense_rows_are_answered_like_sparse_ones(trained: sr.Network, easy: Split) -> None:
+    _, test = easy
+    sparse_scores = trained.predict_topk(test.X[:20], 5).scores
+    dense_scores = trained.predict_topk(test.X[:20].toarray(), 5).scores
+    np.testing.assert_allclose(dense_scores, sparse_scores, rtol=1e-5)
+
+
+def test_integer_vectors_train_a_multi_class_network() -> None:
+    X = np.eye(8, dtype=np.float32)
+    net = sr.Network(
+        [layers.SparseInput(8, dropout=0.0), layers.Dense(8), layers.SampledDense(8)],
+        optimizer=optim.Adam(lr=0.05),
+    )
+    net.fit(X, np.arange(8), epochs=100, batch_size=8, verbose=False)
+    assert_array_equal(net.predict_topk(X, 1).labels[:, 0], np.arange(8))
+
+
+def test_top_k_is_the_best_of_all_scores_best_first(trained: sr.Network, easy: Split) -> None:
+    X = easy[1].X[:50]
+    top = trained.predict_topk(X, 7)
+    scores = np.log(trained.predict_proba(X).astype(np.float64))
+    assert top.labels.dtype == np.int32
+    assert top.scores.dtype == np.float32
+    assert_array_equal(top.labels, np.argsort(-scores, axis=1, kind="stable")[:, :7])
+    assert (np.diff(top.scores, axis=1) <= 0).all()
+    gaps = np.diff(np.take_along_axis(scores, top.labels.astype(np.int64), axis=1))
+    np.testing.assert_allclose(gaps, np.diff(top.scores, axis=1), atol=1e-4)
+
+
+def test_probabilities_sum_to_one(trained: sr.Network, easy: Split) -> None:
+    np.testing.assert_allclose(trained.predict_proba(easy[1].X[:9]).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_candidates_are_scored_as_in_the_exact_answer(trained: sr.Network, easy: Split) -> None:
+    X = easy[1].X[:30]
+    top = trained.predict_topk(X, 6)
+    again = trained.predict_topk(X, 6, candidates=top.labels.tolist())
+    assert_array_equal(again.labels, top.labels)
+    np.testing.assert_allclose(again.scores, top.scores, rtol=1e-5)
+    shared = trained.predict_topk(X, 3, candidates=np.array([9, 4]))
+    assert_array_equal(np.sort(shared.labels, axis=1), np.tile([-1, 4, 9], (30, 1)))
+    assert np.isneginf(shared.scores[:, 2]).all()
+    assert (shared.scores[:, 0] >= shared.scores[:, 1]).all()
+    none = trained.predict_topk(X[:2], 2, candidates=[[], [5]])
+    assert_array_equal(none.labels, [[-1, -1], [5, -1]])
+
+
+def test_labels_below_the_threshold_become_padding(trained: sr.Network, easy: Split) -> None:
+    top = trained.predict_topk(easy[1].X, 5)
+    cut = float(np.median(top.scores))
+    kept = trained.predict_topk(easy[1].X, 5, threshold=cut)
+    assert_array_equal(kept.labels, np.where(top.scores >= cut, top.labels, -1))
+    assert_array_equal(kept.scores, np.where(top.scores >= cut, top.scores, -np.inf))
+    assert kept.to_csr(1500).nnz == (top.scores >= cut).sum()
+
+
+@pytest.mark.parametrize("mode", ["exact", "lsh"])
+def test_no_rows_have_no_answers(trained: sr.Network, mode: str) -> None:
+    top = trained.predict_topk(sparse.csr_array((0, 3000), dtype=np.float32), 4, mode=mode)
+    assert top.labels.shape == top.scores.shape == (0, 4)
+    assert trained.predict_proba(np.zeros((0, 3000), np.float32)).shape == (0, 1500)
+
+
+def test_to_csr_drops_the_padding() -> None:
+    top = sr.TopK(
+        np.array([[2, 0], [1, -1], [-1, -1]], np.int32),
+        np.array([[3, 1], [2, -np.inf], [-np.inf, -np.inf]], np.float32),
+    )
+    matrix = top.to_csr(4)
+    assert isinstance(matrix, sparse.csr_array)
+    assert_array_equal(matrix.toarray(), [[1, 0, 3, 0], [0, 2, 0, 0], [0, 0, 0, 0]])
+
+
+def test_evaluate_is_the_metrics_of_the_answers(trained: sr.Network, easy: Split) -> None:
+    train, test = easy
+    weights = metrics.inv_propensity(train.Y)
+    names = ["p@1", "r@3", "ndcg@5", "psp@5"]
+    found = trained.evaluate(test.X, test.Y, names, inv_propensity=weights)
+    top = trained.predict_topk(test.X, 5)
+    assert found == metrics.evaluate(test.Y, top, names, inv_propensity=weights)
+    assert list(found) == names
+
+
+def test_metrics_may_look_deeper_than_there_are_labels() -> None:
+    net = sr.Network([layers.SparseInput(4), layers.Dense(4), layers.SampledDense(3)])
+    found = net.evaluate(np.eye(4, dtype=np.float32), [[0, 1, 2]] * 4, ["p@5", "r@5"])
+    assert found == {"p@5": pytest.approx(3 / 5), "r@5": pytest.approx(1.0)}
+
+
+def test_a_batch_is_one_step_and_the_loss_falls(easy: Split) -> None:
+    train, _ = easy
+    net = small(train)
+    reports = [net.train_batch(train.X[:100], train.Y[:100]) for _ in range(60)]
+    assert reports[-1].loss < 0.7 * reports[0].loss
+    assert 0 < reports[0].lr <= reports[-1].lr
+    assert "60 steps" in repr(net)
+
+
+def test_a_saved_network_answers_and_trains_on_as_if_never_saved(
+    easy: Split, tmp_path: Path
+) -> None:
+    train, test = easy
+    net = small(train)
+    net.fit(train.X, train.Y, epochs=1, verbose=False)
+    net.save(tmp_path / "net.safetensors")
+    copies = [sr.load(tmp_path / "net.safetensors", threads=1), pickle.loads(pickle.dumps(net))]
+    for copy in copies:
+        assert copy.config == net.config
+        for mode in ("exact", "lsh"):
+            expected = net.predict_topk(test.X, 5, mode=mode)
+            assert_array_equal(copy.predict_topk(test.X, 5, mode=mode).labels, expected.labels)
+    report = net.train_batch(test.X[:64], test.Y[:64])
+    for copy in copies:
+        assert copy.train_batch(test.X[:64], test.Y[:64]) == report
+        expected = net.predict_topk(test.X, 5)
+        assert_array_equal(copy.predict_topk(test.X, 5).scores, expected.scores)
+
+
+def test_a_file_without_optimiser_is_smaller_and_answers_the_same(
+    trained: sr.Network, easy: Split, tmp_path: Path
+) -> None:
+    sizes = []
+    for include in (True, False):
+        path = tmp_path / f"{include}.safetensors"
+        trained.save(str(path), include_optimizer=include)
+        sizes.append(path.stat().st_size)
+        top = sr.load(path).predict_topk(easy[1].X, 2)
+        assert_array_equal(top.scores, trained.predict_topk(easy[1].X, 2).scores)
+    assert sizes[1] < 0.5 * sizes[0]
+
+
+def test_the_model_file_is_plain_safetensors_without_pickle(
+    trained: sr.Network, tmp_path: Path
+) -> None:
+    path = tmp_path / "net.safetensors"
+    trained.save(path)
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    assert content[8:9] == b"{"
+    assert length < len(content)
+    assert b"pickle" not in content[: 8 + length]
+    safetensors = pytest.importorskip("safetensors.numpy")
+    weights = safetensors.load_file(path)
+    assert any(tensor.shape == (1500, 32) for tensor in weights.values())
+
+
+def test_exact_data_costs_no_warning(easy: Split) -> None:
+    train, _ = easy
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        small(train).fit(train.X, train.Y, epochs=1, verbose=False, copy=False)
+
+
+def test_the_version_is_that_of_the_package_and_the_build_is_described() -> None:
+    from importlib.metadata import version
+
+    assert sr.__version__ == version("slide_rs")
+    assert sr.build_info()
+    assert set(sr.__all__) <= set(dir(sr))
