@@ -18,7 +18,7 @@ demo: build ## train on real data, LSH against full: a table, and a picture in o
 
 test: build $(VENV)/dev.stamp ## run all tests, Rust and Python
 	cargo test --release
-	$(BIN)/python -m pytest --doctest-modules --pyargs slide_rs tests/python
+	$(BIN)/python -m pytest tests/python
 
 lint: lint-rust lint-python ## run every check that is not a test
 

@@ -19,31 +19,27 @@ class Curve(NamedTuple):
 
 
 def text(curves: Sequence[Curve], width: int = 64, height: int = 13) -> str:
-    """Return the curves as lines of text, time on a logarithmic axis."""
-    first = min(curve.seconds[0] for curve in curves)
+    """Return the curves as lines of text."""
     last = max(curve.seconds[-1] for curve in curves)
     low, high = limits(curves)
-    # One run may take a hundred times as long as the other; both must stay readable.
-    span = math.log(last / first) or 1.0
     grid = [[" "] * width for _ in range(height)]
     for curve in curves:
         for seconds, precision in zip(curve.seconds, curve.precision, strict=True):
-            column = round(math.log(seconds / first) / span * (width - 1))
+            column = round(seconds / last * (width - 1))
             row = round((high - precision) / (high - low) * (height - 1))
             grid[row][column] = curve.mark
     lines = ["P@1    " + "   ".join(f"{curve.mark} {curve.name}" for curve in curves)]
     for row, cells in enumerate(grid):
         value = high - (high - low) * row / (height - 1)
-        label = f"{value:.2f}" if row % 3 == 0 else ""
+        label = f"{value:.3f}" if row % 3 == 0 else ""
         lines.append(f"{label:>5} |{''.join(cells).rstrip()}")
     lines.append(" " * 6 + "+" + "-" * width)
-    ends = f"{first:.1f} s", f"{last:.0f} s of training (logarithmic)"
-    lines.append(" " * 7 + ends[0] + ends[1].rjust(width - len(ends[0])))
+    lines.append(" " * 7 + "0" + f"{last:.0f} s of training".rjust(width - 1))
     return "\n".join(lines)
 
 
 def picture(curves: Sequence[Curve], title: str, path: Path) -> None:
-    """Write the curves to an image file, each with its name at its last point."""
+    """Write the curves to an image file, each with its end written out."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
@@ -55,24 +51,19 @@ def picture(curves: Sequence[Curve], title: str, path: Path) -> None:
         axes.annotate(
             f"{curve.precision[-1]:.3f} after {curve.seconds[-1]:.0f} s",
             (curve.seconds[-1], curve.precision[-1]),
-            xytext=(0, 9),
+            xytext=(0, 10),
             textcoords="offset points",
-            ha="right",
+            ha="center",
             color=curve.color,
         )
-    first = min(curve.seconds[0] for curve in curves)
-    last = max(curve.seconds[-1] for curve in curves)
-    ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if first < tick < last]
-    axes.set_xscale("log")
-    axes.set_xticks(ticks, labels=[f"{tick}" for tick in ticks])
-    axes.set_xticks([], minor=True)
+    axes.set_xlim(0, 1.15 * max(curve.seconds[-1] for curve in curves))
     axes.set_ylim(*limits(curves))
-    axes.set_xlabel("seconds of training (logarithmic)")
+    axes.set_xlabel("seconds of training")
     axes.set_ylabel("P@1 on the test rows")
     axes.set_title(title, loc="left")
     axes.grid(axis="y", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="best")
+    axes.legend(frameon=False, loc="lower right")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 

@@ -1,7 +1,7 @@
 //! What a network is, as data: the JSON that the Python side writes and a model file carries.
 //!
 //! A field that is `None` is filled in by rule when the network is made
-//! ([`NetworkConfig::resolve`]), from the sizes alone; the rules are in [`crate::rules`].
+//! ([`NetworkConfig::resolve`]), from the sizes alone; the rules are in `rules.rs`.
 
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +100,9 @@ pub enum SamplerConfig {
         n_active: Option<usize>,
         /// How missing neurons are found.
         fill: Fill,
+        /// Share of the active neurons that is drawn at random and stands, by log q, for all
+        /// neurons that were not found; 0 for none.
+        random_share: Option<f32>,
         /// The hash tables.
         tables: TablesConfig,
         /// When moved rows are inserted again.
@@ -216,6 +219,10 @@ impl NetworkConfig {
     }
 
     /// Writes the JSON form.
+    ///
+    /// # Panics
+    ///
+    /// Never: a tree of numbers, strings and enums can be written.
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a tree of numbers, strings and enums can be written")
@@ -230,7 +237,7 @@ impl NetworkConfig {
         size("input.features", self.input.features)?;
         share("input.dropout", self.input.dropout.unwrap_or(0.0))?;
         if self.hidden.is_empty() {
-            return Err(refused("hidden", "empty", "at least one dense layer"));
+            return Err(refused("hidden", &"empty", "at least one dense layer"));
         }
         for layer in &self.hidden {
             size("hidden.units", layer.units)?;
@@ -272,8 +279,9 @@ impl SamplerConfig {
         match self {
             Self::Full {} => Ok(()),
             Self::Uniform { n_active, .. } => active(*n_active),
-            Self::Lsh { n_active, tables, rebuild, .. } => {
+            Self::Lsh { n_active, random_share, tables, rebuild, .. } => {
                 active(*n_active)?;
+                share("sampler.random_share", random_share.unwrap_or(0.0))?;
                 let TablesConfig::Simhash { n_tables, n_hashes, bucket_size, .. } = tables;
                 let (l, k) = (n_tables.unwrap_or(1), n_hashes.unwrap_or(1));
                 ensure((1..=1024).contains(&l), "tables.n_tables", l, "from 1 to 1024")?;
@@ -290,17 +298,17 @@ impl SamplerConfig {
     }
 }
 
-fn refused(name: &'static str, found: impl ToString, wanted: &'static str) -> Error {
+fn refused(name: &'static str, found: &dyn ToString, wanted: &'static str) -> Error {
     Error::Config { name, found: found.to_string(), wanted }
 }
 
 fn ensure(
     fine: bool,
     name: &'static str,
-    found: impl ToString,
+    found: impl Copy + ToString,
     wanted: &'static str,
 ) -> Result<()> {
-    if fine { Ok(()) } else { Err(refused(name, found, wanted)) }
+    if fine { Ok(()) } else { Err(refused(name, &found, wanted)) }
 }
 
 /// Ids are 32-bit signed in `SciPy` and in our results, and slots 32-bit unsigned.
@@ -335,6 +343,7 @@ pub(crate) mod tests {
                     strategy: Strategy::Topk,
                     n_active: None,
                     fill: Fill::Random,
+                    random_share: None,
                     tables: TablesConfig::Simhash {
                         n_tables: None,
                         n_hashes: None,

@@ -103,13 +103,13 @@ mod tests {
 
     #[test]
     fn below_is_uniform_by_chi_square() {
-        let (bins, draws) = (50, 100_000);
+        let (bins, draws) = (50, 100_000_u32);
         let mut counts = vec![0_u32; bins];
         let mut rng = Rng::new(1, Stream::Probe, 0, 0);
         for _ in 0..draws {
             counts[rng.below(bins as u32) as usize] += 1;
         }
-        let expected = draws as f64 / bins as f64;
+        let expected = f64::from(draws) / bins as f64;
         let chi: f64 = counts.iter().map(|&c| (f64::from(c) - expected).powi(2) / expected).sum();
         // 49 degrees of freedom: mean 49, standard deviation sqrt(98); five of them.
         assert!((chi - 49.0).abs() < 5.0 * 98_f64.sqrt(), "chi square {chi}");

@@ -14,11 +14,16 @@ pub struct Run {
 impl Run {
     /// The factor on the learning rate at optimiser step `step`, counted from 0.
     ///
-    /// It rises linearly over the warm-up, then follows the decay; without an announced end it
-    /// stays at 1.
+    /// It rises linearly over the warm-up, then follows the decay. Without an announced end it
+    /// stays at 1, and after the end a run without one begins.
     #[must_use]
     pub fn factor(&self, config: &ScheduleConfig, step: u64) -> f32 {
         let done = step.saturating_sub(self.start);
+        if let Some(total) = self.total
+            && done >= total
+        {
+            return Self { start: self.start + total, total: None }.factor(config, step);
+        }
         let by_rule = || self.total.map_or(100, |total| (total / 10).clamp(1, 100));
         let warmup = config.warmup.unwrap_or_else(by_rule);
         if done < warmup {
@@ -77,6 +82,8 @@ mod tests {
         assert!((factors[60] - 0.5).abs() < 1e-6);
         assert!(factors[109] < 1e-3 && factors[109] > 0.0);
         assert!(factors[10..].windows(2).all(|pair| pair[0] > pair[1]));
+        assert!((run.factor(&COSINE, 115) - 0.1).abs() < 1e-6);
+        assert_eq!(run.factor(&COSINE, 1000), 1.0);
     }
 
     #[test]

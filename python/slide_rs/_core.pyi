@@ -6,6 +6,8 @@ from typing import Any, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["Network", "borrowed_addresses", "build_info", "read_xmc", "write_xmc"]
+
 _Index: TypeAlias = NDArray[np.int32] | NDArray[np.int64]
 _Sparse: TypeAlias = tuple[_Index, _Index, NDArray[np.float32]]
 _Features: TypeAlias = _Sparse | NDArray[np.float32]

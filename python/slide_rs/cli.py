@@ -13,6 +13,15 @@ from slide_rs import commands, defaults
 __all__ = ["main"]
 
 MISUSE, INTERRUPTED = 2, 130
+_REFUSALS = (
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader, such as `head`, has enough; Python's own flush at exit must not fail on it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (OSError, ValueError, TypeError, LookupError, MemoryError, RuntimeError) as error:
+    except _REFUSALS as error:
         print(f"slide-rs: {_sentence(error)}", file=sys.stderr)
         return MISUSE
 

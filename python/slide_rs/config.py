@@ -183,6 +183,7 @@ def _sampler_fields(sampler: Sampler) -> dict[str, Any]:
                 "strategy": sampler.strategy,
                 "n_active": sampler.n_active,
                 "fill": sampler.fill,
+                "random_share": sampler.random_share,
                 "tables": {
                     "kind": "simhash",
                     "n_tables": tables.n_tables,
@@ -213,7 +214,7 @@ def _optimizer_fields(optimizer: Optimizer) -> dict[str, Any]:
 def _read_sampler(document: object) -> Sampler:
     match _kind("config.output.sampler", document, "lsh", "uniform", "full"):
         case "lsh":
-            names = ("strategy", "n_active", "fill", "tables", "rebuild")
+            names = ("strategy", "n_active", "fill", "random_share", "tables", "rebuild")
             lsh_fields = _fields("config.output.sampler", document, "kind", *names)
             place = "config.output.sampler.tables"
             _kind(place, lsh_fields["tables"], "simhash")
@@ -228,6 +229,7 @@ def _read_sampler(document: object) -> Sampler:
                 n_active=lsh_fields["n_active"],
                 rebuild=lsh.Rebuild(**rebuild),
                 fill=lsh_fields["fill"],
+                random_share=lsh_fields["random_share"],
             )
         case "uniform":
             fields = _fields("config.output.sampler", document, "kind", "n_active", "log_q")

@@ -290,9 +290,15 @@ class Network:
         return self._core.recall_at_1(x)
 
     def save(self, path: str | os.PathLike[str], include_optimizer: bool = True) -> None:
-        """Write a safetensors file; without the optimiser's state it is a third of the size."""
+        """Write a safetensors file; without the optimiser's state it is a third of the size.
+
+        The file holds no hash tables: they are built from the weights. So that this network goes
+        on exactly like one loaded from the file, neurons that moved are hashed again first.
+        """
         checks.flag("include_optimizer", include_optimizer)
-        self._core.save(_check_path(path), include_optimizer)
+        target = _check_path(path)
+        self._core.finish()
+        self._core.save(target, include_optimizer)
 
     def summary(self) -> str:
         """Return a table of layers, parameters, memory and sampler."""

@@ -20,17 +20,17 @@ def summary(config: NetworkConfig) -> str:
     >>> from slide_rs import layers
     >>> chain = [layers.SparseInput(10), layers.Dense(4), layers.SampledDense(3)]
     >>> print(summary(NetworkConfig(chain)).splitlines()[2])
-    Dense            10 x 4           44  linear
+    Dense                   10 x 4           44  linear
     """
     rows = list(_layers(config))
     total = sum(parameters for _, _, parameters, _ in rows)
     # Adam keeps a running mean and a running square beside each weight.
     copies = 3 if isinstance(config.optimizer, optim.Adam) else 1
-    lines = [f"{'layer':<13}{'shape':>10}{'parameters':>13}"]
+    lines = [f"{'layer':<13}{'shape':>17}{'parameters':>13}"]
     lines += [
-        f"{name:<13}{shape:>10}{count:>13,}  {note}".rstrip() for name, shape, count, note in rows
+        f"{name:<13}{shape:>17}{count:>13,}  {note}".rstrip() for name, shape, count, note in rows
     ]
-    lines.append(f"{'total':<23}{total:>13,}  {_size(total * _FLOAT * copies)} with the optimiser")
+    lines.append(f"{'total':<30}{total:>13,}  {_size(total * _FLOAT * copies)} with the optimiser")
     return "\n".join([*lines, *_sampling(config)])
 
 

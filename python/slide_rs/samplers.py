@@ -27,6 +27,11 @@ class LSH:
         When to hash again what has moved; by rule when not given.
     fill : {"random", "none"}
         What makes up `n_active` when the tables give fewer.
+    random_share : float, optional
+        Share of `n_active` that is always drawn at random, in [0, 1). These outputs stand for all
+        that were not found: the log of their chance of being drawn is subtracted from their
+        scores, which makes the sum over the active outputs an unbiased estimate of the sum over
+        all. With 0 only missing outputs are drawn, and none is corrected. By rule when not given.
 
     Examples
     --------
@@ -39,6 +44,7 @@ class LSH:
     n_active: int | None = None
     rebuild: Rebuild = field(default_factory=Rebuild)
     fill: str = "random"
+    random_share: float | None = None
 
     def __post_init__(self) -> None:
         _take("tables", self, SimHash)
@@ -46,6 +52,8 @@ class LSH:
         _check_n_active(self)
         _take("rebuild", self, Rebuild)
         checks.choice("fill", self.fill, ("random", "none"))
+        if self.random_share is not None:
+            checks.number("random_share", self.random_share, least=0.0, below=1.0)
 
 
 @dataclass(frozen=True, slots=True)

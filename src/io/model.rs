@@ -86,6 +86,8 @@ pub fn save(network: &Network, path: &Path, include_optimizer: bool) -> Result<(
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let partial = Path::new(&partial);
+    // The writer below makes a file for its owner alone; a model is readable like any other file.
+    let permissions = fs::File::create(partial).and_then(|file| file.metadata()).map_err(io)?;
     safetensors::serialize_to_file(tensors, Some(metadata), partial).map_err(|error| {
         let _ = fs::remove_file(partial);
         match error {
@@ -93,6 +95,7 @@ pub fn save(network: &Network, path: &Path, include_optimizer: bool) -> Result<(
             other => Error::Model { path: path.to_owned(), reason: other.to_string() },
         }
     })?;
+    fs::set_permissions(partial, permissions.permissions()).map_err(io)?;
     fs::rename(partial, path).map_err(io)
 }
 

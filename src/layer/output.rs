@@ -115,7 +115,7 @@ impl Output {
             let label_start = if i == 0 { 0 } else { tape.label_ends[i - 1] };
             let labels = &tape.labels[label_start..tape.label_ends[i]];
             let active = &mut tape.active;
-            let log_q = self.scratch.with(|scratch| {
+            let drawn = self.scratch.with(|scratch| {
                 let codes = (&tape.codes[codes], self.units());
                 self.sampler.choose(labels, codes, &mut rng, scratch, &mut active.ids)
             });
@@ -124,8 +124,8 @@ impl Output {
             self.logits(kernels, tape, i);
             let (active, dense) = (&mut tape.active, tape.dense.last_mut());
             let deltas = &mut active.coefs[start..];
-            for logit in deltas.iter_mut().skip(n_labels) {
-                *logit -= log_q;
+            for logit in deltas.iter_mut().skip(drawn.found) {
+                *logit -= drawn.log_q;
             }
             tape.loss += loss.backward(kernels, deltas, n_labels, scale);
             if let Some(dense) = dense {

@@ -49,7 +49,7 @@ impl Index {
     pub fn moved_mut(&mut self) -> [&mut [bool]; SHARDS] {
         let slots = self.stripes.per_shard();
         let mut rest = &mut self.moved[..];
-        std::array::from_fn(|_| rest.split_off_mut(..slots).expect("a mark for every slot"))
+        std::array::from_fn(|_| rest.split_off_mut(..slots).unwrap_or_default())
     }
 
     /// Hashes the rows that moved and sorts all ids into their buckets again.

@@ -1,6 +1,6 @@
 //! Reading and writing data sets.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
@@ -45,36 +45,48 @@ pub(super) fn write_xmc(
     n_features: usize,
     n_labels: usize,
 ) -> PyResult<()> {
-    macro_rules! write {
-        ($x:ident, $y:ident) => {{
-            let (x_indptr, x_ids, values) = ($x.0.as_slice()?, $x.1.as_slice()?, $x.2.as_slice()?);
-            let (y_indptr, y_ids) = ($y.0.as_slice()?, $y.1.as_slice()?);
-            let x = Rows { indptr: x_indptr, ids: x_ids, columns: n_features };
-            let y = Rows { indptr: y_indptr, ids: y_ids, columns: n_labels };
-            py.detach(|| xmc::write(&path, x, values, y)).map_err(Error::from)?
-        }};
-    }
-    match (&x, &y) {
-        (FeatureArrays::Int32(a, b, c), Pattern::Int32(d, e)) => {
-            let (x, y) = ((a, b, c), (d, e));
-            write!(x, y);
+    let sizes = (n_features, n_labels);
+    match &x {
+        FeatureArrays::Int32(indptr, ids, values) => {
+            let x = (indptr.as_slice()?, ids.as_slice()?, values.as_slice()?);
+            write_features(py, &path, x, &y, sizes)
         }
-        (FeatureArrays::Int32(a, b, c), Pattern::Int64(d, e)) => {
-            let (x, y) = ((a, b, c), (d, e));
-            write!(x, y);
+        FeatureArrays::Int64(indptr, ids, values) => {
+            let x = (indptr.as_slice()?, ids.as_slice()?, values.as_slice()?);
+            write_features(py, &path, x, &y, sizes)
         }
-        (FeatureArrays::Int64(a, b, c), Pattern::Int32(d, e)) => {
-            let (x, y) = ((a, b, c), (d, e));
-            write!(x, y);
-        }
-        (FeatureArrays::Int64(a, b, c), Pattern::Int64(d, e)) => {
-            let (x, y) = ((a, b, c), (d, e));
-            write!(x, y);
-        }
-        (FeatureArrays::Dense(_), _) => {
-            let found = "a dense matrix".to_owned();
-            return Err(Error::Shape { name: "x", found, wanted: "compressed rows".into() }.into());
+        FeatureArrays::Dense(_) => {
+            let (found, wanted) = ("a dense matrix".to_owned(), "compressed rows".to_owned());
+            Err(Error::Shape { name: "X", found, wanted }.into())
         }
     }
-    Ok(())
+}
+
+fn write_features<P: Copy + Into<i64> + Sync>(
+    py: Python<'_>,
+    path: &Path,
+    x: (&[P], &[P], &[f32]),
+    y: &Pattern<'_>,
+    sizes: (usize, usize),
+) -> PyResult<()> {
+    match y {
+        Pattern::Int32(indptr, ids) => {
+            write_labels(py, path, x, (indptr.as_slice()?, ids.as_slice()?), sizes)
+        }
+        Pattern::Int64(indptr, ids) => {
+            write_labels(py, path, x, (indptr.as_slice()?, ids.as_slice()?), sizes)
+        }
+    }
+}
+
+fn write_labels<P: Copy + Into<i64> + Sync, Q: Copy + Into<i64> + Sync>(
+    py: Python<'_>,
+    path: &Path,
+    (x_indptr, x_ids, values): (&[P], &[P], &[f32]),
+    (y_indptr, y_ids): (&[Q], &[Q]),
+    (n_features, n_labels): (usize, usize),
+) -> PyResult<()> {
+    let x = Rows { indptr: x_indptr, ids: x_ids, columns: n_features };
+    let y = Rows { indptr: y_indptr, ids: y_ids, columns: n_labels };
+    Ok(py.detach(|| xmc::write(path, x, values, y)).map_err(Error::from)?)
 }

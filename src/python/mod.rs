@@ -1,4 +1,5 @@
 //! The Python extension: converts, detaches, calls, converts.
+#![expect(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
 
 mod arrays;
 mod error;

@@ -1,8 +1,9 @@
 //! The network as a Python class.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -49,61 +50,60 @@ impl PyNetwork {
         })
     }
 
-    /// Leaves Python, takes the lock, runs `work` on the pool. An exception that `work` met in
-    /// Python (a signal, an error of a callback) goes before its own result.
+    /// Leaves Python, takes the lock, runs `work` on the pool. An exception that was met in Python
+    /// meanwhile (a signal, an error of a callback) goes before its own result.
     fn run<R: Send>(
         &self,
         py: Python<'_>,
-        work: impl FnOnce(&mut Network, &mut Watch<'_>) -> Result<R> + Send,
+        work: impl FnOnce(&mut Network, &Watch) -> Result<R> + Send,
         on_batch: Option<&Py<PyAny>>,
     ) -> PyResult<R> {
-        let mut watch = Watch { last: Instant::now(), raised: None, on_batch };
-        let result = py.detach(|| {
+        py.detach(|| {
             // Before the pool: a worker that waits inside a step may take up other work, and would
             // then wait for a lock that it holds itself.
             let mut guard = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-            let network = &mut *guard;
-            self.pool.install(|| work(network, &mut watch))
-        });
-        match watch.raised {
-            Some(raised) => Err(raised),
-            None => Ok(result??),
-        }
-    }
-}
-
-/// Asks Python for signals while a call runs.
-struct Watch<'a> {
-    last: Instant,
-    raised: Option<PyErr>,
-    on_batch: Option<&'a Py<PyAny>>,
-}
-
-impl Watch<'_> {
-    /// Whether to go on.
-    fn go_on(&mut self) -> bool {
-        self.tick(|py| py.check_signals())
-    }
-
-    /// The same, and tells Python how far the epoch is; always at its end.
-    fn after_batch(&mut self, progress: Progress) -> bool {
-        if progress.done == progress.total {
-            self.last = Instant::now().checked_sub(TICK).unwrap_or(self.last);
-        }
-        let on_batch = self.on_batch;
-        self.tick(|py| {
-            py.check_signals()?;
-            let arguments = (progress.done, progress.total, progress.loss);
-            on_batch.map_or(Ok(()), |call| call.call1(py, arguments).map(|_| ()))
+            let (network, watch) = (&mut *guard, Watch::default());
+            let (result, raised) = self.pool.watch(
+                || work(network, &watch),
+                TICK,
+                || Python::attach(|py| watch.tell(py, on_batch)).inspect_err(|_| watch.stop()),
+            )?;
+            raised?;
+            Ok(result?)
         })
     }
+}
 
-    fn tick(&mut self, ask: impl FnOnce(Python<'_>) -> PyResult<()>) -> bool {
-        if self.raised.is_none() && self.last.elapsed() >= TICK {
-            self.last = Instant::now();
-            self.raised = Python::attach(ask).err();
-        }
-        self.raised.is_none()
+/// What the thread that was called and the threads that work tell each other.
+#[derive(Default)]
+struct Watch {
+    stopped: AtomicBool,
+    progress: Mutex<Option<Progress>>,
+}
+
+impl Watch {
+    /// Whether to go on; asked by those who work.
+    fn go_on(&self) -> bool {
+        !self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// The same after a batch.
+    fn after_batch(&self, progress: Progress) -> bool {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+        self.go_on()
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets Python handle its signals and tells it how far the epoch is. `CPython` runs signal
+    /// handlers on its main thread only, so this happens on the thread that called.
+    fn tell(&self, py: Python<'_>, on_batch: Option<&Py<PyAny>>) -> PyResult<()> {
+        py.check_signals()?;
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((progress, call)) = progress.zip(on_batch) else { return Ok(()) };
+        call.call1(py, (progress.done, progress.total, progress.loss)).map(|_| ())
     }
 }
 
@@ -148,7 +148,7 @@ impl PyNetwork {
 
     /// Starts a run of that many steps.
     fn begin_fit(&self, py: Python<'_>, total_steps: u64) -> PyResult<()> {
-        let begin = |network: &mut Network, _: &mut Watch<'_>| {
+        let begin = |network: &mut Network, _: &Watch| {
             network.begin_run(total_steps);
             Ok(())
         };
@@ -164,9 +164,8 @@ impl PyNetwork {
     ) -> PyResult<Bound<'py, PyDict>> {
         let (x, y) = (x.view(self.features)?, y.view("Y", self.units)?);
         let options = EpochOptions { batch_size: usize::MAX, shuffle: false, rows: None };
-        let step = |network: &mut Network, _: &mut Watch<'_>| {
-            network.train_epoch(&x, &y, options, |_| true)
-        };
+        let step =
+            |network: &mut Network, _: &Watch| network.train_epoch(&x, &y, options, |_| true);
         let report = self.run(py, step, None)?;
         let out = PyDict::new(py);
         out.set_item("loss", report.loss)?;
@@ -195,7 +194,7 @@ impl PyNetwork {
         let (x, y) = (x.view(self.features)?, y.view("Y", self.units)?);
         let rows = rows.as_ref().map(|rows| rows.as_slice()).transpose()?;
         let options = EpochOptions { batch_size, shuffle, rows };
-        let train = |network: &mut Network, watch: &mut Watch<'_>| {
+        let train = |network: &mut Network, watch: &Watch| {
             network.train_epoch(&x, &y, options, |progress| watch.after_batch(progress))
         };
         let report = self.run(py, train, on_batch.as_ref())?;
@@ -212,7 +211,7 @@ impl PyNetwork {
 
     /// Inserts all rows that moved into the hash tables again.
     fn finish(&self, py: Python<'_>) -> PyResult<()> {
-        let finish = |network: &mut Network, _: &mut Watch<'_>| {
+        let finish = |network: &mut Network, _: &Watch| {
             network.rehash();
             Ok(())
         };
@@ -236,9 +235,8 @@ impl PyNetwork {
             }
         };
         let x = x.view(self.features)?;
-        let predict = |network: &mut Network, watch: &mut Watch<'_>| {
-            network.predict(&x, (k, mode), || watch.go_on())
-        };
+        let predict =
+            |network: &mut Network, watch: &Watch| network.predict(&x, (k, mode), || watch.go_on());
         let (ids, scores) = self.run(py, predict, None)?;
         let shape = [x.len(), k];
         Ok((ids.into_pyarray(py).reshape(shape)?, scores.into_pyarray(py).reshape(shape)?))
@@ -252,9 +250,8 @@ impl PyNetwork {
         candidates: Pattern<'py>,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let (x, candidates) = (x.view(self.features)?, candidates.view("candidates", self.units)?);
-        let score = |network: &mut Network, watch: &mut Watch<'_>| {
-            network.score(&x, &candidates, || watch.go_on())
-        };
+        let score =
+            |network: &mut Network, watch: &Watch| network.score(&x, &candidates, || watch.go_on());
         Ok(self.run(py, score, None)?.into_pyarray(py))
     }
 
@@ -265,8 +262,7 @@ impl PyNetwork {
         x: FeatureArrays<'py>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let x = x.view(self.features)?;
-        let score =
-            |network: &mut Network, watch: &mut Watch<'_>| network.scores(&x, || watch.go_on());
+        let score = |network: &mut Network, watch: &Watch| network.scores(&x, || watch.go_on());
         let scores = self.run(py, score, None)?;
         scores.into_pyarray(py).reshape([x.len(), self.units])
     }
@@ -281,15 +277,14 @@ impl PyNetwork {
     ) -> PyResult<f64> {
         let x = x.view(self.features)?;
         let rows = rows.as_ref().map(|rows| rows.as_slice()).transpose()?;
-        let recall = |network: &mut Network, watch: &mut Watch<'_>| {
-            network.recall_at_1(&x, rows, || watch.go_on())
-        };
+        let recall =
+            |network: &mut Network, watch: &Watch| network.recall_at_1(&x, rows, || watch.go_on());
         self.run(py, recall, None)
     }
 
     /// A copy of every parameter, by name.
     fn weights<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let copy = |network: &mut Network, _: &mut Watch<'_>| {
+        let copy = |network: &mut Network, _: &Watch| {
             let copy = network.params().into_iter().map(|(name, param)| {
                 let rows = param.weights();
                 (name, [rows.stripes().rows(), rows.width()], rows.to_vec())

@@ -1,6 +1,8 @@
 //! Threads of our own, made when they are first needed.
 
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -33,24 +35,51 @@ impl Pool {
 
     /// Runs `work` on the pool of this process.
     pub(super) fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> Result<R> {
-        let pool = {
-            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-            let id = std::process::id();
-            match &*current {
-                Some((owner, pool)) if *owner == id => Arc::clone(pool),
-                _ => {
-                    let named = ThreadPoolBuilder::new()
-                        .num_threads(self.threads)
-                        .thread_name(|i| format!("slide-rs-{i}"));
-                    let pool = Arc::new(named.build().map_err(|e| Error::Threads(e.to_string()))?);
-                    if let Some((_, parents)) = current.replace((id, Arc::clone(&pool))) {
-                        // Dropping it would wait for threads that do not exist here.
-                        std::mem::forget(parents);
+        Ok(self.current()?.install(work))
+    }
+
+    /// Runs `work` on the pool while this thread calls `look` every `tick`, and once more at the
+    /// end; it stops looking at the first error.
+    pub(super) fn watch<R: Send, E>(
+        &self,
+        work: impl FnOnce() -> R + Send,
+        tick: Duration,
+        look: impl Fn() -> std::result::Result<(), E>,
+    ) -> Result<(R, std::result::Result<(), E>)> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        self.current()?.in_place_scope(|scope| {
+            scope.spawn(move |_| _ = sender.send(work()));
+            let mut looked = Ok(());
+            loop {
+                match receiver.recv_timeout(tick) {
+                    Ok(result) => return Ok((result, looked.and_then(|()| look()))),
+                    Err(RecvTimeoutError::Timeout) if looked.is_ok() => looked = look(),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    // The sender is gone without a result: the scope passes the panic on.
+                    Err(RecvTimeoutError::Disconnected) => {
+                        return Err(Error::Threads("the work was abandoned".to_owned()));
                     }
-                    pool
                 }
             }
-        };
-        Ok(pool.install(work))
+        })
+    }
+
+    fn current(&self) -> Result<Arc<ThreadPool>> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = std::process::id();
+        if let Some((owner, pool)) = &*current
+            && *owner == id
+        {
+            return Ok(Arc::clone(pool));
+        }
+        let builder = ThreadPoolBuilder::new()
+            .num_threads(self.threads)
+            .thread_name(|i| format!("slide-rs-{i}"));
+        let pool = Arc::new(builder.build().map_err(|e| Error::Threads(e.to_string()))?);
+        if let Some((_, parents)) = current.replace((id, Arc::clone(&pool))) {
+            // Dropping it would wait for threads that do not exist here.
+            std::mem::forget(parents);
+        }
+        Ok(pool)
     }
 }

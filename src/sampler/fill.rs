@@ -4,16 +4,17 @@ use crate::rng::Rng;
 
 use super::Scratch;
 
-/// Appends `missing` neurons of `units` that are not marked yet, each set equally likely, and
-/// marks them. Appends all that are left when there are fewer.
+/// Appends `missing` neurons of `units` that do not stand in `active[start..]` yet, each set
+/// equally likely. Those are marked, and so are the new ones. Appends all that are left when
+/// there are fewer.
 pub(super) fn random(
     missing: usize,
-    units: usize,
+    (start, units): (usize, usize),
     rng: &mut Rng,
     scratch: &mut Scratch,
     active: &mut Vec<u32>,
 ) {
-    let free = units.saturating_sub(active_marks(scratch, active));
+    let free = units - (active.len() - start);
     let missing = missing.min(free);
     // Rejection needs two draws a neuron at most while it takes no more than half of the free
     // ones and half are free; else one walk over all units (Knuth's algorithm S) is cheaper.
@@ -44,9 +45,4 @@ pub(super) fn random(
             free -= 1;
         }
     }
-}
-
-/// How many neurons are marked: the last ones of `active`, of which none stands twice.
-fn active_marks(scratch: &Scratch, active: &[u32]) -> usize {
-    active.iter().rev().take_while(|&&id| scratch.votes[id as usize] != 0).count()
 }

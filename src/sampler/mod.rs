@@ -34,6 +34,7 @@ pub struct Lsh {
     pub rebuild: Rebuild,
     strategy: Strategy,
     n_active: usize,
+    n_random: usize,
     bucket_size: usize,
     fill: Fill,
 }
@@ -73,16 +74,20 @@ impl Sampler {
             SamplerConfig::Uniform { n_active, log_q } => {
                 Self::Uniform { n_active: given(*n_active), log_q: *log_q }
             }
-            SamplerConfig::Lsh { strategy, n_active, fill, tables, rebuild } => {
+            SamplerConfig::Lsh { strategy, n_active, fill, random_share, tables, rebuild } => {
                 let TablesConfig::Simhash { n_tables, n_hashes, bucket_size, seed } = tables;
                 let (l, k) = (n_tables.unwrap_or(1), n_hashes.unwrap_or(1));
                 let hash = SimHash::new(l, k, width, seed.unwrap_or(0));
                 let (every, growth) = (rebuild.every.unwrap_or(1), rebuild.growth.unwrap_or(1.0));
+                let n_active = given(*n_active);
+                let share = if *fill == Fill::Random { random_share.unwrap_or(0.0) } else { 0.0 };
+                let n_random = (share * n_active as f32).round() as usize;
                 Self::Lsh(Box::new(Lsh {
                     index: Index::new(hash, stripes),
                     rebuild: Rebuild::new(every, growth),
                     strategy: *strategy,
-                    n_active: given(*n_active),
+                    n_active,
+                    n_random: if n_active < stripes.rows() { n_random } else { 0 },
                     bucket_size: given(*bucket_size),
                     fill: *fill,
                 }))
@@ -107,8 +112,8 @@ impl Sampler {
         }
     }
 
-    /// Appends the neurons that are found for a query with these `codes`, at most `n_active`:
-    /// no labels, no fill. `units` neurons stand in all.
+    /// Appends the neurons that are found for a query with these `codes`: no labels, no fill.
+    /// `units` neurons stand in all.
     pub fn retrieve(
         &self,
         (codes, units): (&[u16], usize),
@@ -119,9 +124,9 @@ impl Sampler {
         match self {
             Self::Full => active.extend(0..units as u32),
             Self::Uniform { n_active, .. } => {
-                let before = active.len();
-                fill::random(*n_active, units, rng, scratch, active);
-                scratch.forget(&active[before..]);
+                let start = active.len();
+                fill::random(*n_active, (start, units), rng, scratch, active);
+                scratch.forget(&active[start..]);
             }
             Self::Lsh(lsh) => lsh.retrieve(codes, rng, scratch, active),
         }
@@ -129,8 +134,6 @@ impl Sampler {
 
     /// Appends the active set of one sample: its `labels` first, then what is found, then random
     /// neurons up to `n_active`. Labels must be distinct; a sample without labels has none.
-    ///
-    /// Returns what is to be subtracted from the logits of the neurons after the labels.
     pub fn choose(
         &self,
         labels: &[u32],
@@ -138,37 +141,44 @@ impl Sampler {
         rng: &mut Rng,
         scratch: &mut Scratch,
         active: &mut Vec<u32>,
-    ) -> f32 {
+    ) -> Drawn {
         if labels.is_empty() {
-            return 0.0;
+            return Drawn::default();
         }
         let start = active.len();
-        let (wanted, fill) = match self {
-            Self::Full => (units, true),
-            Self::Uniform { n_active, .. } => (*n_active, true),
+        let (wanted, fill, corrected) = match self {
+            Self::Full => (units, true, false),
+            Self::Uniform { n_active, log_q } => (*n_active, true, *log_q),
             Self::Lsh(lsh) => {
                 lsh.retrieve(codes, rng, scratch, active);
-                (lsh.n_active, lsh.fill == Fill::Random)
+                (lsh.n_active, lsh.fill == Fill::Random, lsh.n_random > 0)
             }
         };
         scratch.labels_first(labels, start, wanted, active);
+        let (found, from) = (active.len() - start, active.len());
         if fill {
-            let missing = wanted.saturating_sub(active.len() - start);
-            fill::random(missing, units, rng, scratch, active);
+            let missing = wanted.saturating_sub(found);
+            fill::random(missing, (start, units), rng, scratch, active);
         }
         scratch.forget(&active[start..]);
-        self.log_q(labels.len(), units)
+        let drawn = active.len() - from;
+        let log_q = if corrected && drawn > 0 {
+            (drawn as f64 / (units - found) as f64).ln() as f32
+        } else {
+            0.0
+        };
+        Drawn { found, log_q }
     }
+}
 
-    /// log of the probability that a neuron that is no label is drawn.
-    fn log_q(&self, labels: usize, units: usize) -> f32 {
-        match self {
-            Self::Uniform { n_active, log_q: true } if *n_active > labels && units > labels => {
-                ((n_active - labels) as f64 / (units - labels) as f64).ln() as f32
-            }
-            _ => 0.0,
-        }
-    }
+/// The random part of an active set.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Drawn {
+    /// Neurons before the random ones: labels, and what was found.
+    pub found: usize,
+    /// To be subtracted from the logits of the random ones: the log of the probability with which
+    /// one of the neurons that were not found is drawn.
+    pub log_q: f32,
 }
 
 impl Scratch {

@@ -7,7 +7,12 @@ use crate::rng::Rng;
 use super::{Lsh, Scratch};
 
 impl Lsh {
-    /// Appends what the tables return for `codes`, at most `n_active` neurons.
+    /// Neurons that are taken from the tables at most.
+    const fn wanted(&self) -> usize {
+        self.n_active - self.n_random
+    }
+
+    /// Appends what the tables return for `codes`, as far as no room is kept for random neurons.
     pub(super) fn retrieve(
         &self,
         codes: &[u16],
@@ -44,13 +49,12 @@ impl Lsh {
         for &id in candidates {
             histogram[votes[id as usize] as usize] += 1;
         }
-        let (least, ties) = threshold(&histogram, self.n_active);
-        let (end, mut ties) = (active.len() + self.n_active, ties);
+        let (least, mut room) = threshold(&histogram, self.wanted());
         for &id in candidates {
             let votes = std::mem::take(&mut votes[id as usize]);
-            let tied = votes == least && ties > 0;
-            ties -= usize::from(tied);
-            if (votes > least || tied) && active.len() < end {
+            let last_in = votes == least && room > 0;
+            room -= usize::from(last_in);
+            if votes > least || last_in {
                 active.push(id);
             }
         }
@@ -60,7 +64,7 @@ impl Lsh {
     /// (Chen et al., "SLIDE", section 4.1).
     fn vanilla(&self, codes: &[u16], rng: &mut Rng, scratch: &mut Scratch, active: &mut Vec<u32>) {
         let tables = self.index.tables();
-        let (start, end) = (active.len(), active.len() + self.n_active);
+        let (start, end) = (active.len(), active.len() + self.wanted());
         let mut order = std::mem::take(&mut scratch.order);
         order.clear();
         order.extend(0..tables.n_tables() as u32);

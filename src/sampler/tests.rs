@@ -16,6 +16,7 @@ fn lsh(strategy: Strategy, n_active: usize, n_tables: usize) -> SamplerConfig {
         strategy,
         n_active: Some(n_active),
         fill: Fill::Random,
+        random_share: Some(0.0),
         tables: TablesConfig::Simhash {
             n_tables: Some(n_tables),
             n_hashes: Some(4),
@@ -129,8 +130,8 @@ fn top_k_keeps_those_with_most_votes() {
     for id in 0..50 {
         let codes = codes(&sampler, id);
         let mut votes = vec![0; UNITS];
-        for table in 0..n_tables {
-            for &id in tables.bucket(table, codes[table]) {
+        for (table, &code) in codes.iter().enumerate() {
+            for &id in tables.bucket(table, code) {
                 votes[id as usize] += 1;
             }
         }
@@ -171,5 +172,45 @@ fn uniform_draws_every_neuron_equally_often() {
 #[test]
 fn uniform_corrects_by_the_probability_of_being_drawn() {
     let sampler = build(&SamplerConfig::Uniform { n_active: Some(60), log_q: true });
-    assert!((sampler.log_q(10, UNITS) - (50.0_f32 / 490.0).ln()).abs() < 1e-6);
+    let labels: Vec<u32> = (0..10).collect();
+    let (mut rng, mut scratch) = (Rng::new(0, Stream::Sampler, 0, 0), Scratch::new(UNITS));
+    let drawn = sampler.choose(&labels, (&[], UNITS), &mut rng, &mut scratch, &mut vec![]);
+    assert_eq!(drawn, Drawn { found: 10, log_q: (50.0_f64 / 490.0).ln() as f32 });
+}
+
+#[test]
+fn a_share_of_random_neurons_stands_for_all_that_were_not_found() {
+    let mut config = lsh(Strategy::Topk, 60, 20);
+    if let SamplerConfig::Lsh { random_share, .. } = &mut config {
+        *random_share = Some(0.25);
+    }
+    let sampler = build(&config);
+    let codes = codes(&sampler, 3);
+    let (mut rng, mut scratch) = (Rng::new(0, Stream::Sampler, 0, 0), Scratch::new(UNITS));
+    let mut active = vec![];
+    let drawn = sampler.choose(&[3], (&codes, UNITS), &mut rng, &mut scratch, &mut active);
+    // 45 from the tables; the label is one of them.
+    assert_eq!(drawn, Drawn { found: 45, log_q: (15.0_f64 / 455.0).ln() as f32 });
+    assert_eq!(active.len(), 60);
+}
+
+#[test]
+fn the_corrected_sum_is_an_unbiased_estimate_of_the_whole() {
+    // With logits a, sum exp(a) over all neurons = E[sum over found + sum over drawn exp(a - log q)].
+    let sampler = build(&SamplerConfig::Uniform { n_active: Some(60), log_q: true });
+    let weight = |id: u32| 1.0 + f64::from(id % 7);
+    let whole: f64 = (0..UNITS as u32).map(weight).sum();
+    let (draws, mut scratch) = (4000, Scratch::new(UNITS));
+    let estimates: Vec<f64> = (0..draws)
+        .map(|item| {
+            let (mut rng, mut active) = (Rng::new(8, Stream::Sampler, 0, item), vec![]);
+            let drawn = sampler.choose(&[4], (&[], UNITS), &mut rng, &mut scratch, &mut active);
+            let (found, random) = active.split_at(drawn.found);
+            let sum = |ids: &[u32]| ids.iter().map(|&id| weight(id)).sum::<f64>();
+            sum(found) + sum(random) * f64::from(-drawn.log_q).exp()
+        })
+        .collect();
+    let mean = estimates.iter().sum::<f64>() / draws as f64;
+    let variance = estimates.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / draws as f64;
+    assert!((mean - whole).abs() < 4.0 * (variance / draws as f64).sqrt(), "{mean} {whole}");
 }

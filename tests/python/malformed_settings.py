@@ -105,6 +105,7 @@ CASES: dict[str, Case] = {
     "lsh-active-float": make(samplers.LSH, T, "n_active: found 0.02", n_active=0.02),
     "lsh-rebuild-number": make(samplers.LSH, T, "rebuild: found int", rebuild=50),
     "lsh-fill": make(samplers.LSH, V, "fill: found 'zeros'", fill="zeros"),
+    "lsh-random-share": make(samplers.LSH, V, "random_share: found 1", random_share=1.0),
     "uniform-active-zero": make(samplers.Uniform, V, "n_active: found 0", 0),
     "uniform-log-q": make(samplers.Uniform, T, "log_q: found 'yes'", log_q="yes"),
     # optimisers

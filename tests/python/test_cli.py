@@ -34,7 +34,8 @@ QUICK = ["--hidden", "8", "--epochs", "2"]
 def model(tiny_file: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the path of a model trained on the tiny file."""
     path = str(tmp_path_factory.mktemp("model") / "net.safetensors")
-    assert main(["train", str(tiny_file), "--hidden", "16", "--epochs", "9", "--out", path]) == 0
+    sizes = ["--hidden", "16", "--epochs", "9", "--active", "30"]
+    assert main(["train", str(tiny_file), *sizes, "--out", path]) == 0
     return path
 
 

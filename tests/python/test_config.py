@@ -17,6 +17,7 @@ CONTRACT = json.loads("""
  "hidden": [{"units": 128, "activation": "linear", "norm": null, "dropout": 0.0}],
  "output": {"units": 22085, "bias": true,
    "sampler": {"kind": "lsh", "strategy": "topk", "n_active": null, "fill": "random",
+               "random_share": null,
                "tables": {"kind": "simhash", "n_tables": null, "n_hashes": null,
                           "bucket_size": null, "seed": null},
                "rebuild": {"every": null, "growth": null}}},
@@ -25,7 +26,7 @@ CONTRACT = json.loads("""
 """)
 
 DETAILED = [
-    samplers.LSH(lsh.SimHash(10, 6, 64, 3), "vanilla", 40, lsh.Rebuild(5, 1.5), fill="none"),
+    samplers.LSH(lsh.SimHash(10, 6, 64, 3), "vanilla", 40, lsh.Rebuild(5, 1.5), "none", 0.5),
     samplers.Uniform(17, log_q=False),
     samplers.Full(),
 ]

@@ -181,12 +181,20 @@ def test_a_batch_is_one_step_and_the_loss_falls(easy: Split) -> None:
     assert "60 steps" in repr(net)
 
 
+def test_after_fit_a_batch_still_learns(easy: Split) -> None:
+    train, _ = easy
+    net = small(train)
+    net.fit(train.X, train.Y, epochs=1, verbose=False)
+    assert net.train_batch(train.X[:64], train.Y[:64]).lr > 0
+
+
 def test_a_saved_network_answers_and_trains_on_as_if_never_saved(
     easy: Split, tmp_path: Path
 ) -> None:
     train, test = easy
     net = small(train)
-    net.fit(train.X, train.Y, epochs=1, verbose=False)
+    for start in range(0, 3000, 100):
+        net.train_batch(train.X[start : start + 100], train.Y[start : start + 100])
     net.save(tmp_path / "net.safetensors")
     copies = [sr.load(tmp_path / "net.safetensors", threads=1), pickle.loads(pickle.dumps(net))]
     for copy in copies:
