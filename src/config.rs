@@ -46,7 +46,7 @@ pub struct InputConfig {
     pub features: usize,
     /// Whether every row is scaled to Euclidean norm 1.
     pub normalize: bool,
-    /// Share of the features that is dropped in training.
+    /// Share of the features that is dropped in training; rows of fewer than eight keep all.
     pub dropout: Option<f32>,
 }
 

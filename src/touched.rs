@@ -33,9 +33,9 @@ impl Edges {
             total += std::mem::replace(next, total);
             self.ends.push(total);
         }
-        self.locals.resize(total, 0);
-        self.samples.resize(total, 0);
-        self.coefs.resize(total, 0.0);
+        make_room(&mut self.locals, total).resize(total, 0);
+        make_room(&mut self.samples, total).resize(total, 0);
+        make_room(&mut self.coefs, total).resize(total, 0.0);
         for (sample, ids, coefs) in lists {
             for (&id, &coef) in ids.iter().zip(coefs) {
                 let (shard, local) = Stripes::split(id);
@@ -62,6 +62,15 @@ impl Edges {
     }
 }
 
+/// Room for `needed` items, with as much again to spare when it has to be found: active sets
+/// change a little from step to step, and steps should not allocate.
+fn make_room<T>(items: &mut Vec<T>, needed: usize) -> &mut Vec<T> {
+    if items.capacity() < needed {
+        items.reserve(2 * needed + 64 - items.len());
+    }
+    items
+}
+
 /// The edges of one shard, row after row.
 #[derive(Clone, Debug, Default)]
 pub struct Touched {
@@ -76,10 +85,11 @@ const DIGITS: usize = 1 << DIGIT_BITS;
 
 impl Touched {
     /// Collects the edges of `shard` from `parts`, in their order, and sorts them by row.
-    pub fn gather<'a>(&mut self, shard: usize, parts: impl Iterator<Item = &'a Edges>) {
-        self.keys.clear();
-        self.sources[0].clear();
-        self.coefs[0].clear();
+    pub fn gather<'a>(&mut self, shard: usize, parts: impl Iterator<Item = &'a Edges> + Clone) {
+        let total = parts.clone().map(|part| part.shard(shard).0.len()).sum();
+        make_room(&mut self.keys, total).clear();
+        make_room(&mut self.sources[0], total).clear();
+        make_room(&mut self.coefs[0], total).clear();
         for part in parts {
             let (locals, samples, coefs) = part.shard(shard);
             let first = self.keys.len() as u64;
@@ -99,7 +109,7 @@ impl Touched {
             return;
         }
         let largest = self.keys.iter().fold(0, |max, &key| max.max(key >> 32));
-        self.spare.resize(self.keys.len(), 0);
+        make_room(&mut self.spare, self.keys.len()).resize(self.keys.len(), 0);
         let mut shift = 32;
         while largest >> (shift - 32) > 0 {
             let mut next = [0_u32; DIGITS];
@@ -122,10 +132,10 @@ impl Touched {
 
     fn permute(&mut self) {
         let [from, to] = &mut self.sources;
-        to.clear();
+        make_room(to, self.keys.len()).clear();
         to.extend(self.keys.iter().map(|&key| from[key as u32 as usize]));
         let [from, to] = &mut self.coefs;
-        to.clear();
+        make_room(to, self.keys.len()).clear();
         to.extend(self.keys.iter().map(|&key| from[key as u32 as usize]));
     }
 

@@ -14,6 +14,9 @@ use crate::touched::Edges;
 
 use super::update::{ShardScratch, Target};
 
+/// A sample with fewer features than this has none to spare.
+const SHORT: usize = 8;
+
 /// What dropout needs to know; `None` outside training.
 type Training = Option<(u64, u64)>;
 
@@ -72,7 +75,8 @@ impl Dense {
         [&self.weights, &self.bias]
     }
 
-    /// Sparse inputs: finds the row of each feature, and in training drops features.
+    /// Sparse inputs: finds the row of each feature, and in training drops features; samples with
+    /// fewer than eight keep them all.
     pub fn prepare(&self, features: &mut Lists, dropout: f32, first: usize, training: Training) {
         if let Some((seed, step)) = training
             && dropout > 0.0
@@ -81,6 +85,9 @@ impl Dense {
             for i in 0..features.ends.len() {
                 let mut rng = Rng::new(seed, Stream::InputDropout, step, (first + i) as u64);
                 let range = features.range(i);
+                if range.len() < SHORT {
+                    continue;
+                }
                 for coef in &mut features.coefs[range] {
                     *coef = if rng.uniform() < dropout { 0.0 } else { *coef * kept };
                 }
@@ -201,7 +208,7 @@ impl Dense {
 
     /// Changes the rows that have edges in `parts`, and the biases, by the `deltas` of the `n`
     /// samples of the batch. `sum` is room for the gradient of the biases.
-    pub fn update<'e, I: Iterator<Item = &'e Edges>>(
+    pub fn update<'e, I: Iterator<Item = &'e Edges> + Clone>(
         &mut self,
         how: (&Kernels, &Update),
         parts: impl Fn() -> I + Sync,

@@ -158,7 +158,7 @@ impl Output {
     }
 
     /// Changes every row that was active, by the inputs of the samples that had it active.
-    pub fn update<'e, I: Iterator<Item = &'e Edges>>(
+    pub fn update<'e, I: Iterator<Item = &'e Edges> + Clone>(
         &mut self,
         how: (&Kernels, &Update),
         parts: impl Fn() -> I + Sync,
@@ -177,15 +177,16 @@ impl Output {
         }
     }
 
-    /// Looks up a hashed block: appends the neurons found for each sample, without labels or fill.
-    pub fn retrieve(&self, seed: u64, first_row: usize, tape: &mut Tape) {
+    /// Looks up a hashed block: appends the neurons found for each sample, without labels or fill;
+    /// as many as in training, and at least `least` where there are so many.
+    pub fn retrieve(&self, (seed, least): (u64, usize), first_row: usize, tape: &mut Tape) {
         for i in 0..tape.len {
             let mut rng = Rng::new(seed, Stream::Probe, 0, (first_row + i) as u64);
             let codes = &tape.codes[self.codes_of(tape, i)];
             let active = &mut tape.active;
             self.scratch.with(|scratch| {
                 let codes = (codes, self.units());
-                self.sampler.retrieve(codes, &mut rng, scratch, &mut active.ids);
+                self.sampler.retrieve(codes, least, &mut rng, scratch, &mut active.ids);
             });
             active.ends.push(active.ids.len());
         }

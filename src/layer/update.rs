@@ -29,7 +29,7 @@ pub(super) struct Target<'a> {
 impl Target<'_> {
     /// Changes every row that has edges in `parts`; an edge of sample `s` adds
     /// `coefficient * inputs[s]` to the gradient of its row.
-    pub(super) fn update<'e, I: Iterator<Item = &'e Edges>>(
+    pub(super) fn update<'e, I: Iterator<Item = &'e Edges> + Clone>(
         self,
         (kernels, update): (&Kernels, &Update),
         parts: impl Fn() -> I + Sync,

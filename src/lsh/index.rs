@@ -20,6 +20,8 @@ pub struct Index {
     tables: HashTables,
     stripes: Stripes,
     moved: Vec<bool>,
+    /// Length of the row in each slot when it was hashed.
+    lengths: Vec<f32>,
     scratch: PerThread<Scratch>,
 }
 
@@ -29,7 +31,8 @@ impl Index {
     pub fn new(hash: SimHash, stripes: Stripes) -> Self {
         let tables = HashTables::new(stripes, hash.n_tables(), hash.n_hashes());
         let moved = vec![true; stripes.slots()];
-        Self { hash, tables, stripes, moved, scratch: PerThread::default() }
+        let lengths = vec![0.0; stripes.slots()];
+        Self { hash, tables, stripes, moved, lengths, scratch: PerThread::default() }
     }
 
     /// The hash functions.
@@ -42,6 +45,13 @@ impl Index {
     #[must_use]
     pub const fn tables(&self) -> &HashTables {
         &self.tables
+    }
+
+    /// Length of row `id`, its bias included, when it was hashed.
+    #[must_use]
+    #[inline]
+    pub fn length(&self, id: u32) -> f32 {
+        self.lengths[self.stripes.slot(id) as usize]
     }
 
     /// A mark for every slot of every shard: set it when the row changes.
@@ -57,21 +67,24 @@ impl Index {
         if !self.moved.contains(&true) {
             return;
         }
-        let Self { hash, tables, stripes, moved, scratch } = self;
-        scratch.ensure(Scratch::default);
+        let Self { hash, tables, stripes, moved, lengths, scratch } = self;
+        let stride = weights.weights().stride();
+        scratch.ensure(|| Scratch::new(hash, stripes.per_shard(), stride));
         let weights = weights.weights();
-        let (stride, biases) = (weights.stride(), bias.map(|b| b.weights().shards()));
+        let biases = bias.map(|b| b.weights().shards());
         let shards = weights.shards();
         let moved = moved.par_chunks_mut(stripes.per_shard());
+        let moved = moved.zip(lengths.par_chunks_mut(stripes.per_shard()));
         let tasks = tables.codes_mut().into_par_iter().zip(moved).enumerate();
         let (hash, scratch) = (&*hash, &*scratch);
-        tasks.for_each(|(shard, (codes, moved))| {
+        tasks.for_each(|(shard, (codes, (moved, lengths)))| {
             scratch.with(|scratch| {
                 scratch.pending.clear();
                 let rows = moved.iter().take(stripes.len(shard)).enumerate();
                 scratch.pending.extend(rows.filter(|(_, moved)| **moved).map(|(local, _)| local));
                 let bias = biases.map(|biases| biases[shard]);
                 scratch.hash(kernels, hash, (shards[shard], stride), bias, codes);
+                scratch.measure(kernels, (shards[shard], stride), bias, lengths);
             });
             moved.fill(false);
         });
@@ -80,7 +93,7 @@ impl Index {
 }
 
 /// Reusable memory of one task.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Scratch {
     pending: Vec<usize>,
     vectors: Matrix,
@@ -90,6 +103,31 @@ struct Scratch {
 }
 
 impl Scratch {
+    fn new(hash: &SimHash, per_shard: usize, stride: usize) -> Self {
+        Self {
+            pending: Vec::with_capacity(per_shard),
+            vectors: Matrix::zeros(BLOCK, stride),
+            extra: Vec::with_capacity(BLOCK),
+            projected: Vec::with_capacity(hash.scratch(BLOCK)),
+            codes: Vec::with_capacity(BLOCK * hash.n_tables()),
+        }
+    }
+
+    /// Writes the lengths of the pending rows of a shard.
+    fn measure(
+        &self,
+        kernels: &Kernels,
+        (weights, stride): (&[f32], usize),
+        bias: Option<&[f32]>,
+        lengths: &mut [f32],
+    ) {
+        for &local in &self.pending {
+            let row = &weights[local * stride..][..stride];
+            let bias = bias.map_or(0.0, |bias| bias[local]);
+            lengths[local] = bias.mul_add(bias, (kernels.dot)(row, row)).sqrt();
+        }
+    }
+
     /// Gathers the pending rows of a shard block by block and writes their codes.
     fn hash(
         &mut self,
@@ -99,9 +137,6 @@ impl Scratch {
         bias: Option<&[f32]>,
         codes: &mut [u16],
     ) {
-        if self.vectors.stride() != stride {
-            self.vectors = Matrix::zeros(BLOCK, stride);
-        }
         let n_tables = hash.n_tables();
         for block in self.pending.chunks(BLOCK) {
             self.extra.clear();

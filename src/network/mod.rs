@@ -71,7 +71,7 @@ impl Network {
     ///     "optimizer": {"kind": "sgd", "lr": null},
     ///     "schedule": {"warmup": null, "decay": "cosine"}}"#;
     /// let network = slide_rs::Network::new(NetworkConfig::from_json(json)?)?;
-    /// assert_eq!(network.config().hidden[0].norm, Some(8.0));
+    /// assert_eq!(network.config().hidden[0].norm, Some(6.0));
     /// # Ok::<(), slide_rs::Error>(())
     /// ```
     ///

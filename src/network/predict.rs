@@ -13,6 +13,9 @@ use super::Network;
 use super::epoch::row_numbers;
 use super::step::forward_hidden;
 
+/// Labels that are scored for each one asked for, at least, in mode [`Mode::Lsh`].
+const CANDIDATES: usize = 10;
+
 /// How the best labels are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -155,7 +158,7 @@ impl Network {
             let blocks = tapes.par_iter_mut().zip(best.par_chunks(BLOCK)).enumerate();
             let hit = blocks.map(|(block, (tape, best))| {
                 network.output.hash(&network.kernels, tape);
-                network.output.retrieve(network.config.seed, first + block * BLOCK, tape);
+                network.output.retrieve((network.config.seed, 0), first + block * BLOCK, tape);
                 let found = |i: usize| &tape.active.ids[tape.active.range(i)];
                 (0..tape.len).filter(|&i| found(i).contains(&(best[i] as u32))).count()
             });
@@ -175,7 +178,7 @@ impl Network {
         let out = ids.par_chunks_mut(BLOCK * k).zip(scores.par_chunks_mut(BLOCK * k));
         tapes.par_iter_mut().zip(out).enumerate().for_each(|(block, (tape, (ids, scores)))| {
             self.output.hash(&self.kernels, tape);
-            self.output.retrieve(self.config.seed, first + block * BLOCK, tape);
+            self.output.retrieve((self.config.seed, CANDIDATES * k), first + block * BLOCK, tape);
             self.output.score_active(&self.kernels, tape);
             let mut top = TopK::new(k);
             for (i, (ids, scores)) in ids.chunks_mut(k).zip(scores.chunks_mut(k)).enumerate() {

@@ -3,6 +3,8 @@
 mod fill;
 mod retrieve;
 
+use retrieve::Ranking;
+
 use crate::config::{Fill, SamplerConfig, Strategy, TablesConfig};
 use crate::lsh::{Index, SimHash};
 use crate::rng::Rng;
@@ -37,13 +39,13 @@ pub struct Lsh {
     n_random: usize,
     bucket_size: usize,
     fill: Fill,
+    ranking: Ranking,
 }
 
 impl Lsh {
-    /// Neurons computed for a sample, labels included.
-    #[must_use]
-    pub const fn n_active(&self) -> usize {
-        self.n_active
+    /// Neurons that are taken from the tables at most: all but the room kept for random ones.
+    const fn n_found(&self) -> usize {
+        self.n_active - self.n_random
     }
 }
 
@@ -59,7 +61,11 @@ impl Scratch {
     /// For layers of `units` neurons.
     #[must_use]
     pub fn new(units: usize) -> Self {
-        Self { votes: vec![0; units], candidates: vec![0; units + 1], order: Vec::new() }
+        Self {
+            votes: vec![0; units],
+            candidates: vec![0; units + 1],
+            order: Vec::with_capacity(units),
+        }
     }
 }
 
@@ -90,6 +96,7 @@ impl Sampler {
                     n_random: if n_active < stripes.rows() { n_random } else { 0 },
                     bucket_size: given(*bucket_size),
                     fill: *fill,
+                    ranking: Ranking::new(l, k),
                 }))
             }
         }
@@ -112,11 +119,13 @@ impl Sampler {
         }
     }
 
-    /// Appends the neurons that are found for a query with these `codes`: no labels, no fill.
-    /// `units` neurons stand in all.
+    /// Appends the neurons that are found for a query with these `codes`: no labels, no fill, as
+    /// many as in training and at least `least` where there are so many. `units` neurons stand in
+    /// all.
     pub fn retrieve(
         &self,
         (codes, units): (&[u16], usize),
+        least: usize,
         rng: &mut Rng,
         scratch: &mut Scratch,
         active: &mut Vec<u32>,
@@ -125,10 +134,12 @@ impl Sampler {
             Self::Full => active.extend(0..units as u32),
             Self::Uniform { n_active, .. } => {
                 let start = active.len();
-                fill::random(*n_active, (start, units), rng, scratch, active);
+                fill::random(least.max(*n_active), (start, units), rng, scratch, active);
                 scratch.forget(&active[start..]);
             }
-            Self::Lsh(lsh) => lsh.retrieve(codes, rng, scratch, active),
+            Self::Lsh(lsh) => {
+                lsh.retrieve(codes, least.max(lsh.n_found()), rng, scratch, active);
+            }
         }
     }
 
@@ -150,7 +161,7 @@ impl Sampler {
             Self::Full => (units, true, false),
             Self::Uniform { n_active, log_q } => (*n_active, true, *log_q),
             Self::Lsh(lsh) => {
-                lsh.retrieve(codes, rng, scratch, active);
+                lsh.retrieve(codes, lsh.n_found(), rng, scratch, active);
                 (lsh.n_active, lsh.fill == Fill::Random, lsh.n_random > 0)
             }
         };

@@ -7,29 +7,33 @@ use crate::rng::Rng;
 use super::{Lsh, Scratch};
 
 impl Lsh {
-    /// Neurons that are taken from the tables at most.
-    const fn wanted(&self) -> usize {
-        self.n_active - self.n_random
-    }
-
-    /// Appends what the tables return for `codes`, as far as no room is kept for random neurons.
+    /// Appends what the tables return for `codes`, at most `n` neurons.
     pub(super) fn retrieve(
         &self,
         codes: &[u16],
+        n: usize,
         rng: &mut Rng,
         scratch: &mut Scratch,
         active: &mut Vec<u32>,
     ) {
         match self.strategy {
-            Strategy::Topk => self.top_k(codes, rng, scratch, active),
-            Strategy::Vanilla => self.vanilla(codes, rng, scratch, active),
+            Strategy::Topk => self.top_k(codes, n, rng, scratch, active),
+            Strategy::Vanilla => self.vanilla(codes, n, rng, scratch, active),
         }
     }
 
-    /// Counts in how many buckets a neuron stands and keeps the most frequent.
+    /// Counts in how many buckets a neuron stands, and keeps those with the best estimated logits.
     ///
-    /// Ties go to the neurons seen first, and the first table is drawn at random.
-    fn top_k(&self, codes: &[u16], rng: &mut Rng, scratch: &mut Scratch, active: &mut Vec<u32>) {
+    /// A count estimates the angle to the query, and the length of the row is known: see
+    /// [`Ranking`]. Ties go to the neurons seen first, and the first table is drawn at random.
+    fn top_k(
+        &self,
+        codes: &[u16],
+        n: usize,
+        rng: &mut Rng,
+        scratch: &mut Scratch,
+        active: &mut Vec<u32>,
+    ) {
         let Scratch { votes, candidates, .. } = scratch;
         let tables = self.index.tables();
         let n_tables = tables.n_tables();
@@ -47,14 +51,16 @@ impl Lsh {
         let candidates = &candidates[..found];
         let mut histogram = [0_usize; 256];
         for &id in candidates {
-            histogram[votes[id as usize] as usize] += 1;
+            let votes = &mut votes[id as usize];
+            *votes = self.ranking.grade(*votes, self.index.length(id));
+            histogram[*votes as usize] += 1;
         }
-        let (least, mut room) = threshold(&histogram, self.wanted());
+        let (least, mut room) = threshold(&histogram, n);
         for &id in candidates {
-            let votes = std::mem::take(&mut votes[id as usize]);
-            let last_in = votes == least && room > 0;
+            let grade = std::mem::take(&mut votes[id as usize]);
+            let last_in = grade == least && room > 0;
             room -= usize::from(last_in);
-            if votes > least || last_in {
+            if grade > least || last_in {
                 active.push(id);
             }
         }
@@ -62,9 +68,16 @@ impl Lsh {
 
     /// Adds whole buckets, tables in random order, until there are enough neurons
     /// (Chen et al., "SLIDE", section 4.1).
-    fn vanilla(&self, codes: &[u16], rng: &mut Rng, scratch: &mut Scratch, active: &mut Vec<u32>) {
+    fn vanilla(
+        &self,
+        codes: &[u16],
+        n: usize,
+        rng: &mut Rng,
+        scratch: &mut Scratch,
+        active: &mut Vec<u32>,
+    ) {
         let tables = self.index.tables();
-        let (start, end) = (active.len(), active.len() + self.wanted());
+        let (start, end) = (active.len(), active.len() + n);
         let mut order = std::mem::take(&mut scratch.order);
         order.clear();
         order.extend(0..tables.n_tables() as u32);
@@ -102,7 +115,41 @@ impl Lsh {
     }
 }
 
-/// The vote count at which `n` neurons are reached, and how many with just that count belong.
+/// Turns a count and a length into a grade from 1 to 255, in the order of the estimated logits.
+///
+/// A row at angle a stands in the bucket of the query in each table with probability
+/// (1 - a / pi)^K, so a count of c in L tables estimates the cosine as
+/// cos(pi (1 - (c / L)^(1 / K))); the logit is that times the length of the row. Grades are
+/// logarithmic: a step is the same ratio everywhere.
+#[derive(Debug)]
+pub(super) struct Ranking {
+    cosines: Vec<f32>,
+}
+
+impl Ranking {
+    /// For `n_tables` tables of `n_hashes` bits.
+    pub(super) fn new(n_tables: usize, n_hashes: usize) -> Self {
+        let cosine = |count: usize| {
+            let share = (count as f64 / n_tables as f64).min(1.0);
+            let angle = std::f64::consts::PI * (1.0 - share.powf(1.0 / n_hashes as f64));
+            angle.cos().max(0.0) as f32
+        };
+        Self { cosines: (0..=usize::from(u8::MAX)).map(cosine).collect() }
+    }
+
+    #[inline]
+    fn grade(&self, votes: u8, length: f32) -> u8 {
+        let logit = self.cosines[votes as usize] * length;
+        // Sixteen grades to a factor of two: exponent and four bits of the fraction of the float.
+        let bits = (logit.to_bits() >> 19) as i32 - (LOWEST.to_bits() >> 19) as i32;
+        bits.clamp(1, 255) as u8
+    }
+}
+
+/// Grades span 2^16 upwards from here; logits are of order one.
+const LOWEST: f32 = 1.0 / 1024.0;
+
+/// The grade at which `n` neurons are reached, and how many with just that grade belong.
 fn threshold(histogram: &[usize; 256], n: usize) -> (u8, usize) {
     let mut missing = n;
     for votes in (1..=u8::MAX).rev() {
