@@ -178,7 +178,7 @@ def test_a_batch_is_one_step_and_the_loss_falls(easy: Split) -> None:
     reports = [net.train_batch(train.X[:100], train.Y[:100]) for _ in range(120)]
     assert reports[-1].loss < 0.7 * reports[0].loss
     assert 0 < reports[0].lr <= reports[-1].lr
-    assert "60 steps" in repr(net)
+    assert "120 steps" in repr(net)
 
 
 def test_after_fit_a_batch_still_learns(easy: Split) -> None:
