@@ -260,6 +260,32 @@ impl NetworkConfig {
     }
 }
 
+impl NetworkConfig {
+    /// Bytes that weights, moments and tables take at least. Every value must be filled in.
+    #[must_use]
+    pub fn bytes(&self) -> u128 {
+        let copies = match self.optimizer {
+            OptimizerConfig::Adam { .. } => 3,
+            OptimizerConfig::Sgd { .. } => 1,
+        };
+        let (mut inputs, mut floats) = (self.input.features as u128, 0);
+        for layer in &self.hidden {
+            floats += (inputs + 1) * layer.units as u128;
+            inputs = layer.units as u128;
+        }
+        let units = self.output.units as u128;
+        floats += (inputs + 1) * units;
+        let tables = match &self.output.sampler {
+            SamplerConfig::Lsh { tables: TablesConfig::Simhash { n_tables, .. }, .. } => {
+                // An id and a code for each row and table.
+                6 * units * n_tables.unwrap_or(0) as u128
+            }
+            _ => 0,
+        };
+        4 * copies * floats + tables
+    }
+}
+
 impl OptimizerConfig {
     /// The learning rate; 0 where it is left open.
     #[must_use]
@@ -284,7 +310,8 @@ impl SamplerConfig {
                 share("sampler.random_share", random_share.unwrap_or(0.0))?;
                 let TablesConfig::Simhash { n_tables, n_hashes, bucket_size, .. } = tables;
                 let (l, k) = (n_tables.unwrap_or(1), n_hashes.unwrap_or(1));
-                ensure((1..=1024).contains(&l), "tables.n_tables", l, "from 1 to 1024")?;
+                // Votes are counted in bytes.
+                ensure((1..=255).contains(&l), "tables.n_tables", l, "from 1 to 255")?;
                 ensure((1..=16).contains(&k), "tables.n_hashes", k, "from 1 to 16")?;
                 let cap = bucket_size.unwrap_or(1);
                 ensure(cap > 0, "tables.bucket_size", cap, "at least 1")?;

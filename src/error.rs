@@ -93,6 +93,12 @@ pub enum Error {
         /// Its learning rate.
         lr: f32,
     },
+    /// The system has no room for the network.
+    #[error("a network of these sizes needs {bytes} bytes of memory, more than can be had")]
+    Memory {
+        /// Bytes of weights, moments and tables.
+        bytes: u128,
+    },
     /// The caller asked to stop; everything up to the last batch is kept.
     #[error("stopped by the caller")]
     Stopped,

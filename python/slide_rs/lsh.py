@@ -50,7 +50,7 @@ class SimHash:
         L: int | None = None,
     ) -> None:
         for name, value, low, high in (
-            ("n_tables", _one_of("n_tables", n_tables, "L", L), 1, 1024),
+            ("n_tables", _one_of("n_tables", n_tables, "L", L), 1, 255),
             ("n_hashes", _one_of("n_hashes", n_hashes, "K", K), 1, 16),
             ("bucket_size", bucket_size, 1, None),
             ("seed", seed, 0, 2**64 - 1),

@@ -7,7 +7,7 @@ mod step;
 use std::time::Instant;
 
 use crate::config::NetworkConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layer::{Dense, FullScratch, Output, ShardScratch};
 use crate::optim::Param;
 use crate::rows::{Matrix, SHARDS};
@@ -77,10 +77,12 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// If a value is outside its range, or `SLIDE_RS_ISA` names an unknown instruction set.
+    /// If a value is outside its range, there is not enough memory, or `SLIDE_RS_ISA` names an
+    /// unknown instruction set.
     pub fn new(config: NetworkConfig) -> Result<Self> {
         config.check()?;
         let config = config.resolve();
+        check_memory(config.bytes())?;
         let (optimizer, seed) = (&config.optimizer, config.seed);
         let mut inputs = config.input.features;
         let mut hidden = Vec::with_capacity(config.hidden.len());
@@ -190,5 +192,25 @@ impl Network {
             }
         }
         self.rehash();
+    }
+}
+
+/// Asks the system whether it would give that much, before pieces of it are asked for with no way
+/// to take a refusal.
+fn check_memory(bytes: u128) -> Result<()> {
+    let fits = |bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok();
+    if usize::try_from(bytes).is_ok_and(fits) { Ok(()) } else { Err(Error::Memory { bytes }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::plain;
+
+    #[test]
+    fn a_network_that_no_memory_can_hold_is_refused() {
+        let most = i32::MAX as usize;
+        let refused = Network::new(plain(most, most, most)).unwrap_err();
+        assert!(matches!(refused, Error::Memory { .. }), "{refused}");
     }
 }

@@ -1,6 +1,6 @@
 //! Errors of the core as the exceptions that Python users expect.
 
-use pyo3::exceptions::{PyArithmeticError, PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyArithmeticError, PyMemoryError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::error::Error;
@@ -14,6 +14,7 @@ impl From<Error> for PyErr {
             Error::Xmc(XmcError::Read { path, source } | XmcError::Write { path, source }) => {
                 os_error(&path, &source)
             }
+            Error::Memory { .. } => PyMemoryError::new_err(message),
             Error::Diverged { .. } => PyArithmeticError::new_err(message),
             Error::Changed { .. } | Error::Stopped | Error::Threads(_) => {
                 PyRuntimeError::new_err(message)
