@@ -243,8 +243,8 @@ impl NetworkConfig {
             size("hidden.units", layer.units)?;
             share("hidden.dropout", layer.dropout)?;
             let norm = layer.norm.unwrap_or(0.0);
-            let fine = norm.is_finite() && norm >= 0.0;
-            ensure(fine, "hidden.norm", norm, "zero (off) or a positive number")?;
+            let fine = norm == 0.0 || (1e-3..=1e6).contains(&norm);
+            ensure(fine, "hidden.norm", norm, "zero (off) or from 0.001 to 1000000")?;
         }
         size("output.units", self.output.units)?;
         self.output.sampler.check(self.output.units)?;
@@ -257,32 +257,6 @@ impl NetworkConfig {
             ensure(eps.is_finite() && eps > 0.0, "optimizer.eps", eps, "a positive number")?;
         }
         Ok(())
-    }
-}
-
-impl NetworkConfig {
-    /// Bytes that weights, moments and tables take at least. Every value must be filled in.
-    #[must_use]
-    pub fn bytes(&self) -> u128 {
-        let copies = match self.optimizer {
-            OptimizerConfig::Adam { .. } => 3,
-            OptimizerConfig::Sgd { .. } => 1,
-        };
-        let (mut inputs, mut floats) = (self.input.features as u128, 0);
-        for layer in &self.hidden {
-            floats += (inputs + 1) * layer.units as u128;
-            inputs = layer.units as u128;
-        }
-        let units = self.output.units as u128;
-        floats += (inputs + 1) * units;
-        let tables = match &self.output.sampler {
-            SamplerConfig::Lsh { tables: TablesConfig::Simhash { n_tables, .. }, .. } => {
-                // An id and a code for each row and table.
-                6 * units * n_tables.unwrap_or(0) as u128
-            }
-            _ => 0,
-        };
-        4 * copies * floats + tables
     }
 }
 

@@ -82,10 +82,10 @@ pub enum Error {
         /// Which argument.
         name: &'static str,
     },
-    /// The loss is no longer a number; the weights are those before the batch.
+    /// The loss or a gradient is no longer a number; the batch has changed nothing.
     #[error(
-        "the loss of step {step} is not finite: the learning rate ({lr}) is too high for these \
-         data; the weights are those of the step before"
+        "the loss or a gradient of step {step} is not finite: the learning rate ({lr}) or the \
+         values of X are too large; this step has changed nothing"
     )]
     Diverged {
         /// The optimiser step.
@@ -98,6 +98,15 @@ pub enum Error {
     Memory {
         /// Bytes of weights, moments and tables.
         bytes: u128,
+    },
+    /// A call that would wait for itself.
+    #[error("the network is busy: {0}")]
+    Busy(&'static str),
+    /// A row whose hidden activations no float can hold.
+    #[error("X: the values of row {row} are too large: the hidden layer overflows")]
+    Overflow {
+        /// The row.
+        row: usize,
     },
     /// The caller asked to stop; everything up to the last batch is kept.
     #[error("stopped by the caller")]

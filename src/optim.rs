@@ -105,6 +105,16 @@ impl ParamShard<'_> {
         self.w
     }
 
+    /// Asks for the row at place `local`, which will be changed soon.
+    pub fn prefetch(&self, kernels: &Kernels, local: usize) {
+        let place = local * self.stride..(local + 1) * self.stride;
+        for floats in [&*self.w, &*self.m, &*self.v] {
+            if let Some(row) = floats.get(place.clone()) {
+                (kernels.prefetch)(row);
+            }
+        }
+    }
+
     /// Changes the row at place `local` by its `gradient`, which is as long as the stride.
     pub fn update(&mut self, kernels: &Kernels, update: &Update, local: usize, gradient: &[f32]) {
         let place = local * self.stride..(local + 1) * self.stride;

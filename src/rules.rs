@@ -1,7 +1,8 @@
 //! What the user does not say, decided from the sizes of the network.
 
 use crate::config::{
-    InputConfig, NetworkConfig, OptimizerConfig, RebuildConfig, SamplerConfig, TablesConfig,
+    InputConfig, NetworkConfig, OptimizerConfig, RebuildConfig, SamplerConfig, Strategy,
+    TablesConfig,
 };
 
 /// Below this many outputs a dense product is cheaper than finding the few that matter.
@@ -21,9 +22,7 @@ impl NetworkConfig {
             OptimizerConfig::Sgd { lr } => _ = lr.get_or_insert(1.0),
         }
         let (units, seed) = (self.output.units, self.seed);
-        if let SamplerConfig::Lsh { n_active: None, .. } = self.output.sampler
-            && units < DENSE_BELOW
-        {
+        if units < DENSE_BELOW && self.output.sampler.is_open() {
             self.output.sampler = SamplerConfig::Full {};
         }
         match &mut self.output.sampler {
@@ -41,6 +40,52 @@ impl NetworkConfig {
             }
         }
         self
+    }
+
+    /// Bytes that weights, moments and tables take at least. Every value must be filled in.
+    #[must_use]
+    pub fn bytes(&self) -> u128 {
+        let copies = match self.optimizer {
+            OptimizerConfig::Adam { .. } => 3,
+            OptimizerConfig::Sgd { .. } => 1,
+        };
+        let (mut inputs, mut floats) = (self.input.features as u128, 0);
+        for layer in &self.hidden {
+            floats += (inputs + 1) * layer.units as u128;
+            inputs = layer.units as u128;
+        }
+        let units = self.output.units as u128;
+        floats += (inputs + 1) * units;
+        let tables = match &self.output.sampler {
+            SamplerConfig::Lsh { tables: TablesConfig::Simhash { n_tables, .. }, .. } => {
+                // An id and a code for each row and table.
+                6 * units * n_tables.unwrap_or(0) as u128
+            }
+            _ => 0,
+        };
+        4 * copies * floats + tables
+    }
+}
+
+impl SamplerConfig {
+    /// Whether this is the LSH sampler with everything left to rule.
+    fn is_open(&self) -> bool {
+        matches!(
+            self,
+            Self::Lsh {
+                strategy: Strategy::Topk,
+                n_active: None,
+                random_share: None,
+                tables: TablesConfig::Simhash {
+                    n_tables: None,
+                    n_hashes: None,
+                    bucket_size: None,
+                    ..
+                },
+                rebuild: RebuildConfig { every: None, growth: None },
+                ..
+            }
+        )
     }
 }
 

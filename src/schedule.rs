@@ -1,9 +1,12 @@
 //! When things happen: the learning rate of a step, and the steps at which rows are re-inserted.
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{Decay, ScheduleConfig};
 
 /// A run of training steps whose end may be known.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Run {
     /// Optimiser step at which the run began.
     pub start: u64,
@@ -59,6 +62,9 @@ impl Rebuild {
     /// Whether rows should be re-inserted after `steps` steps; asked in ascending order.
     pub fn due(&mut self, steps: u64) -> bool {
         let due = steps as f64 >= self.next;
+        if self.growth == 1.0 && due {
+            self.next = ((steps as f64 / self.pause).floor() + 1.0) * self.pause;
+        }
         while steps as f64 >= self.next {
             self.pause *= self.growth;
             self.next += self.pause;
@@ -97,5 +103,22 @@ mod tests {
         let mut rebuild = Rebuild::new(10, 2.0);
         let due: Vec<u64> = (1..=200).filter(|&step| rebuild.due(step)).collect();
         assert_eq!(due, [10, 30, 70, 150]);
+        let mut rebuild = Rebuild::new(10, 1.0);
+        let due: Vec<u64> = (1..=40).filter(|&step| rebuild.due(step)).collect();
+        assert_eq!(due, [10, 20, 30, 40]);
+    }
+
+    #[test]
+    fn pauses_can_be_caught_up_with_from_any_step() {
+        for growth in [1.0, 1.05, 2.0] {
+            let (mut walked, mut jumped) = (Rebuild::new(7, growth), Rebuild::new(7, growth));
+            for step in 1..=500 {
+                walked.due(step);
+            }
+            jumped.due(500);
+            let next = |rebuild: &mut Rebuild| (501..5000).find(|&step| rebuild.due(step));
+            assert_eq!(next(&mut walked), next(&mut jumped));
+        }
+        assert!(Rebuild::new(1, 1.0).due(1 << 52));
     }
 }

@@ -51,10 +51,12 @@ fn steps_after_the_first_allocate_nothing() {
         let allocations = with_threads(2, || {
             let mut network = Network::new(config).unwrap();
             network.train_batch(&x, &y, &rows).unwrap();
+            network.train_batch(&x, &y, &rows[..40]).unwrap();
             COUNTING.store(true, Ordering::SeqCst);
-            // Seven steps, with two rehashes among them.
-            for _ in 0..7 {
-                network.train_batch(&x, &y, &rows).unwrap();
+            // With rehashes among them, and with shorter batches, as at the end of an epoch.
+            for step in 0..8 {
+                let rows = if step % 2 == 0 { &rows[..] } else { &rows[..40] };
+                network.train_batch(&x, &y, rows).unwrap();
             }
             COUNTING.store(false, Ordering::SeqCst);
             ALLOCATIONS.swap(0, Ordering::SeqCst)

@@ -91,6 +91,7 @@ fn ten_steps_of_adam_equal_the_reference() {
     for (name, config) in cases() {
         let mut network = Network::new(config.clone()).unwrap();
         let mut reference = Reference::of(&network);
+        let before = reference.params.clone();
         for step in 1..=10 {
             let report =
                 network.train_batch(&features(&data), &labels(&data), &data.rows()).unwrap();
@@ -98,11 +99,14 @@ fn ten_steps_of_adam_equal_the_reference() {
             assert!((report.loss - loss).abs() < 1e-4 * loss.abs().max(1.0), "{name} step {step}");
         }
         let after = Reference::of(&network);
-        for (got, wanted) in after.params.iter().zip(&reference.params) {
+        for ((before, got), wanted) in before.iter().zip(&after.params).zip(&reference.params) {
+            let moved = |after: &[f64]| -> Vec<f64> {
+                after.iter().zip(before).map(|(after, before)| after - before).collect()
+            };
             // Adam divides by the root of the second moment, so an entry whose gradient is nothing
-            // but rounding moves by up to a learning rate a step; as a whole the vectors agree.
-            let error = relative_error(got, wanted);
-            assert!(error < 1e-3, "{name}: relative error of the weights {error}");
+            // but rounding moves by up to a learning rate a step; as a whole the moves agree.
+            let error = relative_error(&moved(got), &moved(wanted));
+            assert!(error < 1e-2, "{name}: relative error of the moves {error}");
         }
     }
 }

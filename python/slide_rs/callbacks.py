@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from slide_rs import checks
 
 if TYPE_CHECKING:
     from slide_rs.network import Network
 
-__all__ = ["Callback", "ProgressBar"]
+__all__ = ["Callback", "ProgressBar", "chosen"]
 
 
 class Callback:
@@ -51,7 +53,10 @@ class Callback:
 
         Notes
         -----
-        The network is in the middle of its epoch: do not call its methods here.
+        The network is in the middle of its epoch. What describes it, such as ``repr(network)``,
+        can be read; a method that trains, predicts or saves raises a RuntimeError that says the
+        network is busy, and ends ``fit`` unless it is caught. In the other methods of a callback
+        the network can be used.
         """
 
 
@@ -119,3 +124,29 @@ class ProgressBar(Callback):
         sys.stderr.write("\n")
         sys.stderr.flush()
         self._drawn = 0
+
+
+def chosen(callbacks: Sequence[Callback] | None, verbose: bool | str) -> list[Callback]:
+    """Return what runs in the course of ``fit``: the user's callbacks, then the progress bar.
+
+    Examples
+    --------
+    >>> chosen(None, verbose=False)
+    []
+    """
+    found = list(callbacks or ())
+    for place, callback in enumerate(found):
+        if not isinstance(callback, Callback):
+            raise TypeError(
+                f"callbacks[{place}]: found {type(callback).__name__}, wanted a Callback"
+            )
+    if _wants_progress(verbose):
+        found.append(ProgressBar())
+    return found
+
+
+def _wants_progress(verbose: bool | str) -> bool:
+    if isinstance(verbose, bool):
+        return verbose
+    checks.choice("verbose", verbose, ("auto",))
+    return sys.stderr.isatty()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from collections.abc import Sequence
 from typing import SupportsFloat, SupportsIndex
 
-__all__ = ["choice", "flag", "number", "whole"]
+__all__ = ["MOST", "choice", "flag", "number", "path", "whole"]
+
+#: The largest count: of layers' units, rows, steps and whatever else the engine counts.
+MOST = 2**31 - 1
 
 
 def whole(name: str, found: object, minimum: int, maximum: int | None = None) -> int:
@@ -52,7 +56,11 @@ def number(
     wanted = "a finite number " + " and ".join(bound for bound in bounds if bound)
     if isinstance(found, bool | str | bytes) or not isinstance(found, SupportsFloat):
         raise TypeError(f"{name}: found {_show(found)}, wanted {wanted.strip()}")
-    value = float(found)
+    try:
+        value = float(found)
+    except OverflowError:
+        # An int may be larger than any float.
+        value = math.inf
     if not (math.isfinite(value) and above < value and least <= value < below):
         raise ValueError(f"{name}: found {value:g}, wanted {wanted.strip()}")
     return value
@@ -85,6 +93,19 @@ def flag(name: str, found: object) -> bool:
     if not isinstance(found, bool):
         raise TypeError(f"{name}: found {_show(found)}, wanted True or False")
     return found
+
+
+def path(name: str, found: object) -> str:
+    """Return `found` as a path.
+
+    Examples
+    --------
+    >>> path("path", "net.safetensors")
+    'net.safetensors'
+    """
+    if not isinstance(found, str | os.PathLike):
+        raise TypeError(f"{name}: found {_show(found)}, wanted a path")
+    return os.fsdecode(found)
 
 
 def _show(found: object) -> str:

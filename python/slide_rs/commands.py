@@ -23,7 +23,7 @@ from slide_rs.callbacks import Callback, ProgressBar
 from slide_rs.history import History
 from slide_rs.labels import Labels, labels
 from slide_rs.layers import Dense, SampledDense, SparseInput
-from slide_rs.network import METRICS, Network, load
+from slide_rs.network import METRICS, MOST_THREADS, Network, load
 
 __all__ = ["evaluate", "predict", "train"]
 
@@ -103,7 +103,7 @@ def evaluate(arguments: Namespace) -> int:
 
 def predict(arguments: Namespace) -> int:
     """Write ``label:score`` of the best labels, a line per row."""
-    checks.whole("--k", arguments.k, 1)
+    checks.whole("--k", arguments.k, 1, checks.MOST)
     if arguments.out:
         _check_out(arguments.out)
     network = _load(arguments)
@@ -161,10 +161,11 @@ class _EpochLines(Callback):
 
 def _check_train(arguments: Namespace) -> None:
     """Name the option, not the parameter that it ends in, and do so before reading any data."""
-    for name in ("epochs", "batch_size", "hidden", "active", "threads"):
+    for name in ("epochs", "batch_size", "hidden", "active"):
         value = getattr(arguments, name)
         if value is not None:
-            checks.whole(f"--{name.replace('_', '-')}", value, 1)
+            checks.whole(f"--{name.replace('_', '-')}", value, 1, checks.MOST)
+    _check_threads(arguments.threads)
     checks.whole("--seed", arguments.seed, 0, 2**64 - 1)
     if arguments.lr is not None:
         checks.number("--lr", arguments.lr, above=0.0)
@@ -172,6 +173,11 @@ def _check_train(arguments: Namespace) -> None:
         raise ValueError("--active: found with --sampler full, which computes all outputs")
     if arguments.out:
         _check_out(arguments.out)
+
+
+def _check_threads(threads: int | None) -> None:
+    if threads is not None:
+        checks.whole("--threads", threads, 1, MOST_THREADS)
 
 
 def _check_out(path: str) -> None:
@@ -223,8 +229,7 @@ def _opened(path: str | None) -> AbstractContextManager[TextIO]:
 
 
 def _load(arguments: Namespace) -> Network:
-    if arguments.threads is not None:
-        checks.whole("--threads", arguments.threads, 1)
+    _check_threads(arguments.threads)
     return load(arguments.model, threads=arguments.threads)
 
 

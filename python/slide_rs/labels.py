@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +14,7 @@ from slide_rs import arrays
 from slide_rs.arrays import Index
 from slide_rs.notices import Notices
 
-__all__ = ["Labels", "candidates", "labels", "slice_labels"]
+__all__ = ["Candidates", "Labels", "candidates", "labels", "slice_labels"]
 
 Labels: TypeAlias = tuple[Index, Index]
 
@@ -70,18 +71,42 @@ def labels(
     return indptr, ids
 
 
-def candidates(found: object, n_labels: int, rows: int) -> Labels:
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The label ids to score for each row; those that all rows share are held once.
+
+    Examples
+    --------
+    >>> shared = Candidates(np.array([0, 2, 4, 6]), np.array([2, 4]), shared=True)
+    >>> [part.tolist() for part in shared.rows(1, 3)]
+    [[0, 2, 4], [2, 4, 2, 4]]
+    """
+
+    #: Row ``i`` has the candidates from ``bounds[i]`` to ``bounds[i + 1]``.
+    bounds: Index
+    ids: Index
+    shared: bool
+
+    def rows(self, start: int, stop: int) -> Labels:
+        """Return the candidates of rows `start` to `stop`."""
+        if not self.shared:
+            return slice_labels((self.bounds, self.ids), start, stop)
+        bounds = self.bounds[start : stop + 1] - self.bounds[start]
+        return bounds.astype(self.ids.dtype), np.tile(self.ids, stop - start)
+
+
+def candidates(found: object, n_labels: int, rows: int) -> Candidates:
     """Return the label ids to score for each row; a vector of ids is shared by all rows.
 
     Examples
     --------
-    >>> indptr, ids = candidates(np.array([4, 2]), 5, rows=2)
-    >>> indptr.tolist(), ids.tolist()
-    ([0, 2, 4], [2, 4, 2, 4])
+    >>> chosen = candidates(np.array([4, 2]), 5, rows=2)
+    >>> chosen.ids.tolist(), chosen.bounds.tolist(), chosen.shared
+    ([2, 4], [0, 2, 4], True)
     """
     name = "candidates"
     if arrays.is_compressed(found) or sparse.issparse(found) or _is_nested(found):
-        return labels(found, n_labels, rows, name=name)
+        return Candidates(*labels(found, n_labels, rows, name=name), shared=False)
     if isinstance(found, str | bytes) or not (
         hasattr(found, "__array__") or isinstance(found, list | tuple)
     ):
@@ -91,7 +116,7 @@ def candidates(found: object, n_labels: int, rows: int) -> Labels:
         shared = shared.astype(np.int64)
     _, given = _from_vector(shared, n_labels, Notices(name, copy=True))
     ids: Any = np.unique(given)
-    return np.arange(rows + 1, dtype=ids.dtype) * len(ids), np.tile(ids, rows)
+    return Candidates(np.arange(rows + 1, dtype=np.int64) * len(ids), ids, shared=True)
 
 
 def slice_labels(y: Labels, start: int, stop: int) -> Labels:

@@ -11,7 +11,6 @@ __all__ = ["Dense", "Layer", "SampledDense", "SparseInput"]
 
 ACTIVATIONS = ("linear", "relu", "tanh")
 # Ids are 32-bit with the sign bit unused, in files and in the engine.
-MOST = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class SparseInput:
     dropout: float | None = None
 
     def __post_init__(self) -> None:
-        _set(self, "in_features", checks.whole("in_features", self.in_features, 1, MOST))
+        _set(self, "in_features", checks.whole("in_features", self.in_features, 1, checks.MOST))
         checks.flag("normalize", self.normalize)
         if self.dropout is not None:
             _set(self, "dropout", checks.number("dropout", self.dropout, least=0.0, below=1.0))
@@ -75,7 +74,7 @@ class Dense:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        _set(self, "units", checks.whole("units", self.units, 1, MOST))
+        _set(self, "units", checks.whole("units", self.units, 1, checks.MOST))
         checks.choice("activation", self.activation, ACTIVATIONS)
         if self.norm is not None:
             _set(self, "norm", checks.number("norm", self.norm, least=0.0))
@@ -107,7 +106,7 @@ class SampledDense:
     bias: bool = True
 
     def __post_init__(self) -> None:
-        _set(self, "units", checks.whole("units", self.units, 1, MOST))
+        _set(self, "units", checks.whole("units", self.units, 1, checks.MOST))
         if self.sampler is None:
             _set(self, "sampler", samplers.LSH())
         elif not isinstance(self.sampler, samplers.LSH | samplers.Uniform | samplers.Full):

@@ -22,7 +22,8 @@ class SimHash:
     n_hashes : int, optional
         Bits of a bucket's address; the papers call it ``K``.
     bucket_size : int, optional
-        Neurons that a bucket holds at most.
+        Neurons read from one bucket for a query, at most. The bucket itself holds all that
+        belong there.
     seed : int, optional
         Seed of the projections; the network's when not given.
     K, L : int, optional
@@ -52,7 +53,7 @@ class SimHash:
         for name, value, low, high in (
             ("n_tables", _one_of("n_tables", n_tables, "L", L), 1, 255),
             ("n_hashes", _one_of("n_hashes", n_hashes, "K", K), 1, 16),
-            ("bucket_size", bucket_size, 1, None),
+            ("bucket_size", bucket_size, 1, checks.MOST),
             ("seed", seed, 0, 2**64 - 1),
         ):
             checked = None if value is None else checks.whole(name, value, low, high)
@@ -81,7 +82,7 @@ class Rebuild:
 
     def __post_init__(self) -> None:
         if self.every is not None:
-            object.__setattr__(self, "every", checks.whole("every", self.every, 1))
+            object.__setattr__(self, "every", checks.whole("every", self.every, 1, checks.MOST))
         if self.growth is not None:
             object.__setattr__(self, "growth", checks.number("growth", self.growth, least=1.0))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from numpy.typing import NDArray
 
 from slide_rs import _core, checks, defaults, evaluation, prediction, report, training
 from slide_rs.arrays import Features, features, n_rows
-from slide_rs.callbacks import Callback, ProgressBar
+from slide_rs.callbacks import Callback
+from slide_rs.callbacks import chosen as chosen_callbacks
 from slide_rs.config import NetworkConfig
 from slide_rs.history import History
 from slide_rs.labels import candidates as read_candidates
@@ -27,6 +27,7 @@ from slide_rs.topk import TopK
 __all__ = ["BatchReport", "Network", "load"]
 
 METRICS = ("p@1", "p@3", "p@5", "ndcg@5")
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +84,12 @@ class Network:
         threads: int | None = None,
     ) -> None:
         config = NetworkConfig(layers, loss, optimizer, seed)
-        self._adopt(_core.Network(config.to_json(), _check_threads(threads)))
+        self._adopt(_core.Network(config.to_json(), _check_threads(threads)), threads)
 
-    def _adopt(self, core: _core.Network) -> None:
+    def _adopt(self, core: _core.Network, threads: int | None) -> None:
         self._core = core
+        # What was asked for: where that is nothing, a pickle uses all threads of its new home.
+        self._threads = threads
         self._history = History()
         # The engine filled in what the user left to rule, so this is kept and not the user's.
         self._config = NetworkConfig.from_json(core.config)
@@ -159,15 +162,13 @@ class Network:
             that were finished.
         """
         x, y = self._pair(X, Y, ("X", "Y"), copy)
-        chosen = _check_callbacks(callbacks)
-        if _wants_progress(verbose):
-            chosen.append(ProgressBar())
+        chosen = chosen_callbacks(callbacks, verbose)
         rows = n_rows(x)
         measured = evaluation.check(metrics)
         batch = (
             defaults.batch_size(rows)
             if batch_size is None
-            else checks.whole("batch_size", batch_size, 1)
+            else checks.whole("batch_size", batch_size, 1, checks.MOST)
         )
         probe, validate = training.Probe.choose(x, self._config.seed), None
         if validation_data is not None:
@@ -181,7 +182,7 @@ class Network:
             epochs=(
                 defaults.epochs(rows, batch)
                 if epochs is None
-                else checks.whole("epochs", epochs, 1)
+                else checks.whole("epochs", epochs, 1, checks.MOST)
             ),
             batch_size=batch,
             probe=probe,
@@ -296,9 +297,21 @@ class Network:
         on exactly like one loaded from the file, neurons that moved are hashed again first.
         """
         checks.flag("include_optimizer", include_optimizer)
-        target = _check_path(path)
+        target = checks.path("path", path)
         self._core.finish()
         self._core.save(target, include_optimizer)
+
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """Return copies of all parameters by name.
+
+        Returns
+        -------
+        dict
+            For the hidden layers ``i``, from 0: ``hidden.i.weight`` of shape (inputs, units) and
+            ``hidden.i.bias`` (units,). ``output.weight`` is (labels, inputs), a row for each
+            label, and ``output.bias``, if there is one, (labels,).
+        """
+        return self._core.weights()
 
     def summary(self) -> str:
         """Return a table of layers, parameters, memory and sampler."""
@@ -313,7 +326,7 @@ class Network:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "network.safetensors")
             self.save(path)
-            return _from_bytes, (path.read_bytes(),)
+            return _from_bytes, (path.read_bytes(), self._threads)
 
     def _pair(
         self, X: object, Y: object, names: tuple[str, str], copy: bool
@@ -351,39 +364,17 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Network:
     <slide_rs.Network 4 -> 8 -> 4, 0 steps trained>
     """
     network = Network.__new__(Network)
-    network._adopt(_core.Network.load(_check_path(path), _check_threads(threads)))
+    core = _core.Network.load(checks.path("path", path), _check_threads(threads))
+    network._adopt(core, threads)
     return network
 
 
-def _from_bytes(content: bytes) -> Network:
+def _from_bytes(content: bytes, threads: int | None) -> Network:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "network.safetensors")
         path.write_bytes(content)
-        return load(path)
-
-
-def _check_path(path: object) -> str:
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path: found {type(path).__name__}, wanted a path")
-    return os.fsdecode(path)
+        return load(path, threads)
 
 
 def _check_threads(threads: int | None) -> int | None:
-    return None if threads is None else checks.whole("threads", threads, 1, 1024)
-
-
-def _wants_progress(verbose: bool | str) -> bool:
-    if isinstance(verbose, bool):
-        return verbose
-    checks.choice("verbose", verbose, ("auto",))
-    return sys.stderr.isatty()
-
-
-def _check_callbacks(callbacks: Sequence[Callback] | None) -> list[Callback]:
-    chosen = list(callbacks or ())
-    for place, callback in enumerate(chosen):
-        if not isinstance(callback, Callback):
-            raise TypeError(
-                f"callbacks[{place}]: found {type(callback).__name__}, wanted a Callback"
-            )
-    return chosen
+    return None if threads is None else checks.whole("threads", threads, 1, MOST_THREADS)

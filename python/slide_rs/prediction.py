@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slide_rs import _core, checks
-from slide_rs.arrays import Features, n_rows, slice_rows
-from slide_rs.labels import Labels, slice_labels
+from slide_rs.arrays import Features, Index, n_rows, slice_rows
+from slide_rs.labels import Candidates
 from slide_rs.topk import TopK
 
 __all__ = ["among_candidates", "best", "masked", "probabilities"]
@@ -17,6 +17,8 @@ __all__ = ["among_candidates", "best", "masked", "probabilities"]
 MODES = ("exact", "lsh")
 # Between two calls of the engine Ctrl-C is heard, and its buffers are this many rows long.
 CHUNK = 8192
+#: Rows of one call have at most this many candidates together, unless a single row has more.
+PAIRS = 1 << 20
 MOST_CELLS = 10_000_000
 
 
@@ -31,11 +33,11 @@ def best(core: _core.Network, x: Features, k: int, mode: str) -> TopK:
     )
 
 
-def among_candidates(core: _core.Network, x: Features, candidates: Labels, k: int) -> TopK:
+def among_candidates(core: _core.Network, x: Features, candidates: Candidates, k: int) -> TopK:
     """Return the `k` best of each row's candidates, computing the scores of no other label."""
     top = _empty(n_rows(x), k)
-    for start, stop in _chunks(n_rows(x)):
-        indptr, ids = slice_labels(candidates, start, stop)
+    for start, stop in _chunks_by_pairs(candidates.bounds):
+        indptr, ids = candidates.rows(start, stop)
         scores = core.score(slice_rows(x, start, stop), (indptr, ids))
         rows = np.repeat(np.arange(stop - start), np.diff(indptr))
         # Best first within a row, ties by lower id, as the engine orders.
@@ -90,6 +92,16 @@ def probabilities(core: _core.Network, x: Features, n_labels: int) -> NDArray[np
 def _chunks(rows: int) -> Iterator[tuple[int, int]]:
     for start in range(0, rows, CHUNK):
         yield start, min(start + CHUNK, rows)
+
+
+def _chunks_by_pairs(bounds: Index) -> Iterator[tuple[int, int]]:
+    start, rows = 0, len(bounds) - 1
+    while start < rows:
+        # The last row whose pairs end within the limit; in int64, which the sum may need.
+        fits = int(np.searchsorted(bounds, int(bounds[start]) + PAIRS, side="right")) - 1
+        stop = min(max(fits, start + 1), start + CHUNK)
+        yield start, stop
+        start = stop
 
 
 def _empty(rows: int, k: int) -> TopK:

@@ -14,13 +14,17 @@ __all__ = ["LSH", "Full", "Sampler", "Uniform"]
 class LSH:
     """Outputs found in hash tables: those likely to score high.
 
+    Below 1,000 outputs a dense product is cheaper: with `n_active`, `random_share`, `tables` and
+    `rebuild` all left to rule, and the strategy ``"topk"``, this becomes `Full` there.
+
     Parameters
     ----------
     tables : lsh.SimHash, optional
         The tables; sized by rule when not given.
     strategy : {"topk", "vanilla"}
-        ``"topk"`` ranks outputs by the number of tables they were found in, ``"vanilla"`` takes
-        whole buckets, table after table, until there are enough.
+        ``"topk"`` ranks outputs by an estimate of their scores: the number of tables they were
+        found in, which tells of the angle, times the length of their weights. ``"vanilla"``
+        takes whole buckets, table after table, until there are enough.
     n_active : int, optional
         Outputs computed per row, labels included; by rule when not given.
     rebuild : lsh.Rebuild, optional
@@ -32,6 +36,7 @@ class LSH:
         that were not found: the log of their chance of being drawn is subtracted from their
         scores, which makes the sum over the active outputs an unbiased estimate of the sum over
         all. With 0 only missing outputs are drawn, and none is corrected. By rule when not given.
+        Ignored with ``fill="none"``, which draws nothing.
 
     Examples
     --------

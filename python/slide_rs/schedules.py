@@ -56,4 +56,6 @@ Schedule = WarmupCosine | Constant
 
 def _check_warmup(schedule: Schedule) -> None:
     if schedule.warmup is not None:
-        object.__setattr__(schedule, "warmup", checks.whole("warmup", schedule.warmup, 0))
+        object.__setattr__(
+            schedule, "warmup", checks.whole("warmup", schedule.warmup, 0, checks.MOST)
+        )

@@ -101,9 +101,10 @@ def train(
             measured = core.train_epoch(
                 x, y, plan.batch_size, shuffle=True, rows=plan.rows, on_batch=on_batch
             )
-            if epoch == plan.epochs:
-                # Before the probe and the validation, so that both describe the final network.
-                core.finish()
+            # Before the probe and the validation, so that what is recorded describes the network
+            # that is left if a callback ends training here; `save`, which also does so, then
+            # changes nothing when a callback keeps a copy of each epoch.
+            core.finish()
             recall = core.recall_at_1(plan.probe.x, plan.probe.rows)
             seconds = time.perf_counter() - start
             logs = {

@@ -44,8 +44,11 @@ impl View for Tensor {
 
     fn shape(&self) -> &[usize] {
         // A single row or column is a vector.
-        let flat = usize::from(self.shape[0] == 1 || self.shape[1] == 1);
-        if self.shape[0] == 1 { &self.shape[flat..] } else { &self.shape[..2 - flat] }
+        match self.shape {
+            [1, _] => &self.shape[1..],
+            [_, 1] => &self.shape[..1],
+            _ => &self.shape,
+        }
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
@@ -69,9 +72,14 @@ const MOMENTS: [&str; 2] = ["m", "v"];
 ///
 /// # Errors
 ///
-/// If the file cannot be written.
+/// If a weight is not finite (such a file could not be read again), or the file cannot be written.
 pub fn save(network: &Network, path: &Path, include_optimizer: bool) -> Result<()> {
     let mut tensors = vec![];
+    let finite = |param: &Param| param.weights().as_slice().iter().all(|w| w.is_finite());
+    if let Some((name, _)) = network.params().into_iter().find(|(_, param)| !finite(param)) {
+        let reason = format!("{name} holds values that are not finite; nothing was written");
+        return Err(Error::Model { path: path.to_owned(), reason });
+    }
     for (name, param) in network.params() {
         let moments = param.moments().filter(|_| include_optimizer);
         for (suffix, rows) in MOMENTS.iter().zip(moments.into_iter().flatten()) {
@@ -120,12 +128,18 @@ pub fn load(path: &Path) -> Result<Network> {
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| refuse(error.to_string()))?;
     // Before anything of the size that the configuration claims is allocated.
     check_sizes(&header.config, &tensors).map_err(refuse)?;
+    if header.counters.steps.max(header.counters.updates) > 1 << 52 {
+        return Err(refuse(format!("it claims {} steps", header.counters.steps)));
+    }
     let mut network = Network::new(header.config)?;
     let names: Vec<String> = network.params().into_iter().map(|(name, _)| name).collect();
+    let mut counters = header.counters;
     for (name, param) in names.iter().zip(network.params_mut()) {
-        read_param(&tensors, name, param).map_err(refuse)?;
+        if !read_param(&tensors, name, param).map_err(refuse)? {
+            counters.updates = 0;
+        }
     }
-    network.set_counters(header.counters);
+    network.set_counters(counters);
     network.rehash_all();
     Ok(network)
 }
@@ -136,46 +150,53 @@ fn check_sizes(
 ) -> std::result::Result<(), String> {
     let mut inputs = config.input.features;
     for (i, layer) in config.hidden.iter().enumerate() {
-        words(tensors, &format!("hidden.{i}.weight"), inputs.saturating_mul(layer.units))?;
-        words(tensors, &format!("hidden.{i}.bias"), layer.units)?;
+        words(tensors, &format!("hidden.{i}.weight"), [inputs, layer.units])?;
+        words(tensors, &format!("hidden.{i}.bias"), [1, layer.units])?;
         inputs = layer.units;
     }
-    words(tensors, "output.weight", inputs.saturating_mul(config.output.units))?;
+    words(tensors, "output.weight", [config.output.units, inputs])?;
     if config.output.bias {
-        words(tensors, "output.bias", config.output.units)?;
+        words(tensors, "output.bias", [config.output.units, 1])?;
     }
     Ok(())
 }
 
+/// Reads weights, and the moments where the file and the optimiser have them; whether they do.
 fn read_param(
     tensors: &SafeTensors<'_>,
     name: &str,
     param: &mut Param,
-) -> std::result::Result<(), String> {
+) -> std::result::Result<bool, String> {
     read_rows(tensors, name, param.weights_mut())?;
-    let Some(moments) = param.moments_mut() else { return Ok(()) };
-    for (suffix, rows) in MOMENTS.iter().zip(moments) {
-        let name = format!("optimizer.{name}.{suffix}");
-        if tensors.names().contains(&name.as_str()) {
-            read_rows(tensors, &name, rows)?;
-        }
+    let Some([m, v]) = param.moments_mut() else { return Ok(true) };
+    let [m_name, v_name] = MOMENTS.map(|suffix| format!("optimizer.{name}.{suffix}"));
+    if !tensors.names().iter().any(|name| **name == m_name || **name == v_name) {
+        return Ok(false);
     }
-    Ok(())
+    read_rows(tensors, &m_name, m)?;
+    read_rows(tensors, &v_name, v)?;
+    if v.as_slice().iter().any(|&v| v < 0.0) {
+        return Err(format!("tensor {v_name:?} holds negative second moments"));
+    }
+    Ok(true)
 }
 
-/// The bytes of one tensor, checked to be `count` finite floats.
+/// The bytes of one tensor, checked to be finite floats of the given shape.
 fn words<'a>(
     tensors: &SafeTensors<'a>,
     name: &str,
-    count: usize,
+    [rows, width]: [usize; 2],
 ) -> std::result::Result<&'a [[u8; 4]], String> {
     let tensor = tensors.tensor(name).map_err(|_| format!("tensor {name:?} is missing"))?;
-    let (dtype, bytes) = (tensor.dtype(), tensor.data());
-    if dtype != Dtype::F32 || Some(bytes.len()) != count.checked_mul(4) {
-        let found = tensor.shape();
-        return Err(format!("tensor {name:?} is {dtype:?} {found:?}, but {count} F32 are wanted"));
+    let (dtype, found) = (tensor.dtype(), tensor.shape());
+    let vector = [rows * width];
+    let wanted: &[usize] = if rows == 1 || width == 1 { &vector } else { &[rows, width] };
+    if dtype != Dtype::F32 || found != wanted {
+        return Err(format!(
+            "tensor {name:?} is {dtype:?} {found:?}, but F32 {wanted:?} is wanted"
+        ));
     }
-    let (words, _) = bytes.as_chunks::<4>();
+    let (words, _) = tensor.data().as_chunks::<4>();
     if words.iter().any(|&word| !f32::from_le_bytes(word).is_finite()) {
         return Err(format!("tensor {name:?} holds values that are not finite"));
     }
@@ -188,7 +209,7 @@ fn read_rows(
     name: &str,
     rows: &mut Rows,
 ) -> std::result::Result<(), String> {
-    let words = words(tensors, name, rows.stripes().rows() * rows.width())?;
+    let words = words(tensors, name, [rows.stripes().rows(), rows.width()])?;
     rows.assign(words.iter().map(|&word| f32::from_le_bytes(word)));
     Ok(())
 }

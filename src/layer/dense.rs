@@ -14,6 +14,15 @@ use crate::touched::Edges;
 
 use super::update::{ShardScratch, Target};
 
+/// Euclidean length; in f64 where the squares leave the range of f32.
+fn length(kernels: &Kernels, x: &[f32]) -> f32 {
+    let square = (kernels.dot)(x, x);
+    if (1e-20..1e30).contains(&square) {
+        return square.sqrt();
+    }
+    x.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt() as f32
+}
+
 /// A sample with fewer features than this has none to spare.
 const SHORT: usize = 8;
 
@@ -141,7 +150,8 @@ impl Dense {
                 Activation::Relu => {
                     for (z, slope) in out.iter_mut().zip(slopes.iter_mut()) {
                         *slope = f32::from(u8::from(*z > 0.0));
-                        *z = z.max(0.0);
+                        // NaN stays NaN, where `max` would hide it.
+                        *z = if *z < 0.0 { 0.0 } else { *z };
                     }
                 }
                 Activation::Tanh => {
@@ -164,7 +174,7 @@ impl Dense {
             }
             tape.scales[i] = 1.0;
             if self.norm > 0.0 {
-                let length = (kernels.dot)(out, out).sqrt();
+                let length = length(kernels, out);
                 tape.scales[i] = if length > 0.0 { self.norm / length } else { 0.0 };
                 (kernels.scale)(tape.scales[i], out);
             }
@@ -184,7 +194,7 @@ impl Dense {
             let delta = tape.deltas.row_mut(i);
             if self.norm > 0.0 {
                 // h = norm a / |a|, so da = (norm / |a|) (dh - h (h . dh) / norm^2).
-                let along = (kernels.dot)(tape.outputs.row(i), delta) / (self.norm * self.norm);
+                let along = (kernels.dot)(tape.outputs.row(i), delta) / self.norm / self.norm;
                 (kernels.axpy)(-along, tape.outputs.row(i), delta);
                 (kernels.scale)(tape.scales[i], delta);
             }

@@ -179,9 +179,10 @@ impl Output {
 
     /// Looks up a hashed block: appends the neurons found for each sample, without labels or fill;
     /// as many as in training, and at least `least` where there are so many.
-    pub fn retrieve(&self, (seed, least): (u64, usize), first_row: usize, tape: &mut Tape) {
+    /// What is found for a sample does not depend on where it stands.
+    pub fn retrieve(&self, seed: u64, least: usize, tape: &mut Tape) {
         for i in 0..tape.len {
-            let mut rng = Rng::new(seed, Stream::Probe, 0, (first_row + i) as u64);
+            let mut rng = Rng::new(seed, Stream::Probe, 0, 0);
             let codes = &tape.codes[self.codes_of(tape, i)];
             let active = &mut tape.active;
             self.scratch.with(|scratch| {

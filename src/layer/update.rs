@@ -12,6 +12,10 @@ use crate::rows::{Matrix, SHARDS};
 use crate::simd::Kernels;
 use crate::touched::{Edges, Touched};
 
+/// Rows that are asked for before they are needed: a row of the optimiser is three streams from
+/// random places in memory.
+const AHEAD: usize = 2;
+
 /// Reusable memory of the task that owns a shard.
 #[derive(Debug, Default)]
 pub struct ShardScratch {
@@ -44,7 +48,11 @@ impl Target<'_> {
         tasks.for_each(|(shard, (((mut weights, mut bias), mut moved), scratch))| {
             let ShardScratch { touched, gradient } = scratch;
             touched.gather(shard, parts());
+            let mut coming = touched.iter().map(|(local, ..)| local).skip(AHEAD);
             for (local, samples, coefs) in touched.iter() {
+                if let Some(coming) = coming.next() {
+                    weights.prefetch(kernels, coming);
+                }
                 gradient.clear();
                 gradient.resize(stride, 0.0);
                 (kernels.axpy_rows)(inputs.as_slice(), samples, coefs, gradient);

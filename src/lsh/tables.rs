@@ -72,12 +72,6 @@ impl HashTables {
     pub const fn n_tables(&self) -> usize {
         self.n_tables
     }
-
-    /// Bytes of ids, bucket starts and codes.
-    #[must_use]
-    pub const fn bytes(&self) -> usize {
-        4 * self.ids.len() + 4 * self.starts.len() + 2 * self.codes.len()
-    }
 }
 
 /// Every id with its codes in the tables from `first` on.

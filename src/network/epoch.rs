@@ -33,7 +33,7 @@ pub struct Progress {
 /// What an epoch did.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EpochReport {
-    /// Mean loss.
+    /// Mean loss of the samples that have labels.
     pub loss: f64,
     /// Mean share of the output neurons that a sample computed.
     pub active_fraction: f64,
@@ -72,21 +72,25 @@ impl Network {
             Rng::new(self.config.seed, Stream::Shuffle, epoch, 0).shuffle(&mut order);
         }
         self.counters.epochs += 1;
-        let (mut loss, mut active, mut done, mut report) = (0.0, 0.0, 0, EpochReport::default());
+        let (mut loss, mut labelled, mut active, mut done) = (0.0, 0, 0.0, 0);
+        let mut report = EpochReport::default();
         for rows in order.chunks(options.batch_size.max(1)) {
             let batch = self.train_batch(x, y, rows)?;
-            loss += batch.loss * rows.len() as f64;
+            loss += batch.loss * batch.labelled as f64;
+            labelled += batch.labelled;
             active += batch.active_fraction * rows.len() as f64;
             done += rows.len();
             report.lr = batch.lr;
             report.steps += 1;
-            if !on_batch(Progress { done, total: order.len(), loss: loss / done as f64 }) {
+            let mean = loss / labelled.max(1) as f64;
+            if !on_batch(Progress { done, total: order.len(), loss: mean }) {
                 return Err(Error::Stopped);
             }
         }
         let n = done.max(1) as f64;
         report.samples = done as u64;
-        (report.loss, report.active_fraction) = (loss / n, active / n);
+        report.loss = loss / labelled.max(1) as f64;
+        report.active_fraction = active / n;
         report.seconds = clock.elapsed().as_secs_f64();
         report.rehash_seconds = self.workspace.rehash_seconds - rehash_before;
         Ok(report)

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::layer::{Dense, FullScratch, Output, ShardScratch};
 use crate::optim::Param;
 use crate::rows::{Matrix, SHARDS};
+use crate::sampler::Sampler;
 use crate::schedule::Run;
 use crate::simd::Kernels;
 use crate::tape::Tape;
@@ -30,7 +31,6 @@ pub struct Network {
     hidden: Vec<Dense>,
     output: Output,
     counters: Counters,
-    run: Run,
     workspace: Workspace,
 }
 
@@ -42,12 +42,18 @@ pub struct Counters {
     pub steps: u64,
     /// Epochs begun.
     pub epochs: u64,
+    /// Steps since the moments of the optimiser began at zero.
+    pub updates: u64,
+    /// The run that the learning rate follows.
+    pub run: Run,
 }
 
 /// Every reusable buffer of a step.
 #[derive(Debug, Default)]
 struct Workspace {
+    /// A tape for each block of the largest batch so far; the first `blocks` are in use.
     tapes: Vec<Tape>,
+    blocks: usize,
     /// Inputs of the output layer, a row for each sample of the batch.
     queries: Matrix,
     /// Gradients of the pre-activations of each dense layer, a row for each sample.
@@ -103,7 +109,6 @@ impl Network {
             hidden,
             output,
             counters: Counters::default(),
-            run: Run::default(),
             workspace,
             config,
         };
@@ -142,8 +147,11 @@ impl Network {
     }
 
     /// Goes on from `counters`, as a loaded network does.
-    pub const fn set_counters(&mut self, counters: Counters) {
+    pub fn set_counters(&mut self, counters: Counters) {
         self.counters = counters;
+        if let Sampler::Lsh(lsh) = self.output.sampler_mut() {
+            lsh.rebuild.due(counters.steps);
+        }
     }
 
     /// Every parameter with its name, in a fixed order.
@@ -173,7 +181,7 @@ impl Network {
 
     /// Starts a run of `total` optimiser steps: warm-up, then decay to its end.
     pub const fn begin_run(&mut self, total: u64) {
-        self.run = Run { start: self.counters.steps, total: Some(total) };
+        self.counters.run = Run { start: self.counters.steps, total: Some(total) };
     }
 
     /// Inserts every row that moved into the hash tables again.

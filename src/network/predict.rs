@@ -7,7 +7,7 @@ use crate::layer::TopK;
 use crate::rows::{Matrix, SHARDS};
 use crate::sampler::Sampler;
 use crate::sparse::{Features, IdLists};
-use crate::tape::{BLOCK, Tape};
+use crate::tape::{BLOCK, DenseTape, Tape};
 
 use super::Network;
 use super::epoch::row_numbers;
@@ -63,7 +63,7 @@ impl Network {
             let (ids, scores) = (&mut ids[place.clone()], &mut scores[place]);
             match mode {
                 Mode::Exact => room.run(network, tapes, (ids, scores)),
-                Mode::Lsh => network.found(first, tapes, k, (ids, scores)),
+                Mode::Lsh => network.found(tapes, k, (ids, scores)),
             }
         })?;
         Ok((ids, scores))
@@ -155,10 +155,10 @@ impl Network {
             let rows: usize = tapes.iter().map(|tape| tape.len).sum();
             let best = &mut best[first..first + rows];
             room.run(network, tapes, (best, &mut scores[first..first + rows]));
-            let blocks = tapes.par_iter_mut().zip(best.par_chunks(BLOCK)).enumerate();
-            let hit = blocks.map(|(block, (tape, best))| {
+            let blocks = tapes.par_iter_mut().zip(best.par_chunks(BLOCK));
+            let hit = blocks.map(|(tape, best)| {
                 network.output.hash(&network.kernels, tape);
-                network.output.retrieve((network.config.seed, 0), first + block * BLOCK, tape);
+                network.output.retrieve(network.config.seed, 0, tape);
                 let found = |i: usize| &tape.active.ids[tape.active.range(i)];
                 (0..tape.len).filter(|&i| found(i).contains(&(best[i] as u32))).count()
             });
@@ -168,17 +168,11 @@ impl Network {
     }
 
     /// The best `k` of what the hash tables return for every sample of the tapes.
-    fn found(
-        &self,
-        first: usize,
-        tapes: &mut [Tape],
-        k: usize,
-        (ids, scores): (&mut [i32], &mut [f32]),
-    ) {
+    fn found(&self, tapes: &mut [Tape], k: usize, (ids, scores): (&mut [i32], &mut [f32])) {
         let out = ids.par_chunks_mut(BLOCK * k).zip(scores.par_chunks_mut(BLOCK * k));
-        tapes.par_iter_mut().zip(out).enumerate().for_each(|(block, (tape, (ids, scores)))| {
+        tapes.par_iter_mut().zip(out).for_each(|(tape, (ids, scores))| {
             self.output.hash(&self.kernels, tape);
-            self.output.retrieve((self.config.seed, CANDIDATES * k), first + block * BLOCK, tape);
+            self.output.retrieve(self.config.seed, CANDIDATES * k, tape);
             self.output.score_active(&self.kernels, tape);
             let mut top = TopK::new(k);
             for (i, (ids, scores)) in ids.chunks_mut(k).zip(scores.chunks_mut(k)).enumerate() {
@@ -225,7 +219,11 @@ impl Network {
                 tape.start(block * BLOCK, numbers.len());
                 tape.read_features(x, numbers, network.config.input.normalize)?;
                 forward_hidden(&network.kernels, &network.hidden, 0.0, None, tape);
-                Ok::<_, Error>(())
+                let finite = |i: &usize| is_finite(tape.dense.last(), *i);
+                match (0..tape.len).find(|i| !finite(i)) {
+                    Some(i) => Err(Error::Overflow { row: numbers[i] as usize }),
+                    None => Ok(()),
+                }
             })?;
             work(network, first, tapes);
         }
@@ -245,6 +243,11 @@ impl Network {
     }
 }
 
+/// Whether sample `i` came out of the dense layers as numbers.
+fn is_finite(dense: Option<&DenseTape>, i: usize) -> bool {
+    dense.is_some_and(|dense| dense.outputs.row(i).iter().map(|x| x * 0.0).sum::<f32>() == 0.0)
+}
+
 /// Room for an exact search: the queries of each group of rows, and their best so far.
 struct Exact {
     k: usize,
@@ -254,7 +257,12 @@ struct Exact {
 impl Exact {
     fn new(network: &Network, k: usize) -> Self {
         let width = network.output.params().0.weights().width();
-        let group = || (Matrix::zeros(WIDE, width), vec![TopK::new(k); WIDE]);
+        let group = || {
+            (
+                Matrix::zeros(WIDE, width),
+                std::iter::repeat_with(|| TopK::new(k)).take(WIDE).collect(),
+            )
+        };
         Self { k, groups: std::iter::repeat_with(group).take(CHUNK * BLOCK / WIDE).collect() }
     }
 

@@ -9,13 +9,15 @@ use crate::sampler::Sampler;
 use crate::sparse::{Features, IdLists};
 use crate::tape::{BLOCK, Tape};
 
-use super::{Network, Workspace};
+use super::{Counters, Network, Workspace};
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchReport {
     /// Mean loss of the samples that have labels.
     pub loss: f64,
+    /// Samples that have labels.
+    pub labelled: usize,
     /// Mean share of the output neurons that a sample computed.
     pub active_fraction: f64,
     /// Learning rate of the step.
@@ -27,26 +29,29 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// If the arrays change during the call, or the loss is not finite; the weights are then those
-    /// before the call.
+    /// If there is no row, a row is out of range, the numbers of rows of `x` and `y` differ, the
+    /// arrays change during the call, or the loss or a gradient is not finite. Nothing is then
+    /// changed.
     pub fn train_batch(
         &mut self,
         x: &Features<'_>,
         y: &IdLists<'_>,
         rows: &[u32],
     ) -> Result<BatchReport> {
+        check_rows(x, y, rows)?;
         self.prepare(rows.len());
-        let step = self.counters.steps;
-        let lr = self.config.optimizer.lr() * self.run.factor(&self.config.schedule, step);
-        let update = Update::new(&self.config.optimizer, lr, step + 1);
+        let Counters { steps: step, updates, run, .. } = self.counters;
+        let lr = self.config.optimizer.lr() * run.factor(&self.config.schedule, step);
+        let update = Update::new(&self.config.optimizer, lr, updates + 1);
 
         self.forward(x, y, rows)?;
         let loss = self.finish_forward(rows.len(), &update);
-        if !loss.is_finite() {
+        if !loss.is_finite() || !self.workspace.deltas_are_finite() {
             return Err(Error::Diverged { step, lr });
         }
         self.apply(rows.len(), &update);
         self.counters.steps += 1;
+        self.counters.updates += 1;
         if let Sampler::Lsh(lsh) = self.output.sampler_mut()
             && lsh.rebuild.due(step + 1)
         {
@@ -59,9 +64,10 @@ impl Network {
     fn prepare(&mut self, n: usize) {
         self.output.ensure();
         let blocks = n.div_ceil(BLOCK);
+        self.workspace.blocks = blocks;
         let (hidden, Workspace { tapes, queries, deltas, .. }) =
             (&self.config.hidden, &mut self.workspace);
-        if tapes.len() != blocks {
+        if tapes.len() < blocks {
             tapes.resize_with(blocks, || Tape::new(hidden.iter().map(|layer| layer.units)));
         }
         for (matrix, units) in deltas.iter_mut().zip(hidden.iter().map(|layer| layer.units)) {
@@ -78,7 +84,8 @@ impl Network {
         let scale = 1.0 / rows.len() as f32;
         let full = matches!(output.sampler(), Sampler::Full);
         let (hidden, output) = (&*hidden, &*output);
-        let tasks = workspace.tapes.par_iter_mut().zip(rows.par_chunks(BLOCK)).enumerate();
+        let tapes = workspace.used();
+        let tasks = tapes.par_iter_mut().zip(rows.par_chunks(BLOCK)).enumerate();
         tasks.for_each(|(block, (tape, rows))| {
             tape.start(block * BLOCK, rows.len());
             let read = tape
@@ -97,14 +104,15 @@ impl Network {
                 backward_hidden(kernels, hidden, tape);
             }
         });
-        workspace.tapes.iter_mut().find_map(|tape| tape.error.take()).map_or(Ok(()), Err)
+        workspace.used().iter_mut().find_map(|tape| tape.error.take()).map_or(Ok(()), Err)
     }
 
     /// Phase B: brings the rows of all blocks together. With a sampler that computes all neurons
     /// this is also where the output layer runs. Returns the sum of the losses.
     fn finish_forward(&mut self, n: usize, update: &Update) -> f64 {
         let Self { config, kernels, hidden, output, workspace, .. } = self;
-        let Workspace { tapes, queries, deltas, full, .. } = workspace;
+        let Workspace { tapes, blocks, queries, deltas, full, .. } = workspace;
+        let tapes = &mut tapes[..*blocks];
         for tape in &*tapes {
             if let Some(dense) = tape.dense.last() {
                 queries.copy_block(tape.first, &dense.outputs, tape.len);
@@ -137,8 +145,8 @@ impl Network {
     /// Phase C: changes every row that was touched.
     fn apply(&mut self, n: usize, update: &Update) {
         let Self { kernels, hidden, output, workspace, .. } = self;
-        let Workspace { tapes, queries, deltas, shards, bias_gradient, .. } = workspace;
-        let (how, tapes) = ((&*kernels, update), &*tapes);
+        let Workspace { tapes, blocks, queries, deltas, shards, bias_gradient, .. } = workspace;
+        let (how, tapes) = ((&*kernels, update), &tapes[..*blocks]);
         for (i, (layer, deltas)) in hidden.iter_mut().zip(deltas).enumerate() {
             let parts = || tapes.iter().map(move |tape| &tape.edges[i]);
             layer.update(how, parts, (deltas, n), shards, bias_gradient);
@@ -151,7 +159,7 @@ impl Network {
 
     fn report(&self, loss: f64, lr: f32, n: usize) -> BatchReport {
         let (mut labelled, mut active) = (0, 0);
-        for tape in &self.workspace.tapes {
+        for tape in &self.workspace.tapes[..self.workspace.blocks] {
             labelled += (0..tape.len).filter(|&i| !tape.labels_of(i).is_empty()).count();
             active += tape.active.ids.len();
         }
@@ -159,7 +167,40 @@ impl Network {
             active = labelled * self.output.units();
         }
         let active_fraction = active as f64 / (n.max(1) * self.output.units()) as f64;
-        BatchReport { loss: loss / labelled.max(1) as f64, active_fraction, lr }
+        BatchReport { loss: loss / labelled.max(1) as f64, labelled, active_fraction, lr }
+    }
+}
+
+impl Workspace {
+    /// The tapes of the blocks of this batch.
+    fn used(&mut self) -> &mut [Tape] {
+        &mut self.tapes[..self.blocks]
+    }
+
+    /// Whether the gradients of all dense layers are numbers; with them are those of the rows.
+    fn deltas_are_finite(&self) -> bool {
+        self.deltas.iter().all(|deltas| {
+            deltas.as_slice().chunks(4096).all(|x| x.iter().map(|x| x * 0.0).sum::<f32>() == 0.0)
+        })
+    }
+}
+
+fn check_rows(x: &Features<'_>, y: &IdLists<'_>, rows: &[u32]) -> Result<()> {
+    let n = x.len();
+    if y.len() != n {
+        let (found, wanted) = (format!("{} rows", y.len()), format!("{n} (as X)"));
+        return Err(Error::Shape { name: "Y", found, wanted });
+    }
+    if rows.is_empty() {
+        let (found, wanted) = ("no row".to_owned(), "at least one".to_owned());
+        return Err(Error::Shape { name: "rows", found, wanted });
+    }
+    match rows.iter().find(|&&row| row as usize >= n) {
+        None => Ok(()),
+        Some(row) => {
+            let (found, wanted) = (format!("row {row}"), format!("rows below {n}"));
+            Err(Error::Shape { name: "rows", found, wanted })
+        }
     }
 }
 

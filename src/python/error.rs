@@ -16,7 +16,7 @@ impl From<Error> for PyErr {
             }
             Error::Memory { .. } => PyMemoryError::new_err(message),
             Error::Diverged { .. } => PyArithmeticError::new_err(message),
-            Error::Changed { .. } | Error::Stopped | Error::Threads(_) => {
+            Error::Changed { .. } | Error::Stopped | Error::Busy(_) | Error::Threads(_) => {
                 PyRuntimeError::new_err(message)
             }
             _ => PyValueError::new_err(message),

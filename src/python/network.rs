@@ -1,8 +1,9 @@
 //! The network as a Python class.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
@@ -24,6 +25,9 @@ const TICK: Duration = Duration::from_millis(50);
 #[pyclass(frozen, name = "Network", module = "slide_rs._core")]
 pub(super) struct PyNetwork {
     inner: Mutex<Network>,
+    /// Process and thread that are inside a call.
+    owner: Mutex<Option<(u32, ThreadId)>>,
+    steps: AtomicU64,
     pool: Pool,
     config: String,
     features: usize,
@@ -45,9 +49,44 @@ impl PyNetwork {
             config: config.to_json(),
             features: config.input.features,
             units: config.output.units,
+            steps: AtomicU64::new(network.counters().steps),
             inner: Mutex::new(network),
+            owner: Mutex::new(None),
             pool,
         })
+    }
+
+    /// Waits for the lock, while signals are heard. Refuses a thread that is inside a call of its
+    /// own (a callback or a signal handler would wait for itself), and a forked child whose parent
+    /// was inside one (nobody in the child would ever give the lock back).
+    fn lock(&self) -> PyResult<MutexGuard<'_, Network>> {
+        let me = (std::process::id(), std::thread::current().id());
+        loop {
+            let tried = match self.inner.try_lock() {
+                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                tried => tried.ok(),
+            };
+            if let Some(guard) = tried {
+                *self.owner() = Some(me);
+                return Ok(guard);
+            }
+            match *self.owner() {
+                Some(owner) if owner == me => {
+                    return Err(Error::Busy("this thread is inside a call of it").into());
+                }
+                Some((process, _)) if process != me.0 => {
+                    let reason = "this process was forked while a thread was inside a call of it";
+                    return Err(Error::Busy(reason).into());
+                }
+                _ => {}
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            Python::attach(Python::check_signals)?;
+        }
+    }
+
+    fn owner(&self) -> MutexGuard<'_, Option<(u32, ThreadId)>> {
+        self.owner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Leaves Python, takes the lock, runs `work` on the pool. An exception that was met in Python
@@ -61,13 +100,17 @@ impl PyNetwork {
         py.detach(|| {
             // Before the pool: a worker that waits inside a step may take up other work, and would
             // then wait for a lock that it holds itself.
-            let mut guard = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut guard = self.lock()?;
             let (network, watch) = (&mut *guard, Watch::default());
-            let (result, raised) = self.pool.watch(
+            let done = self.pool.watch(
                 || work(network, &watch),
                 TICK,
                 || Python::attach(|py| watch.tell(py, on_batch)).inspect_err(|_| watch.stop()),
-            )?;
+            );
+            self.steps.store(guard.counters().steps, Ordering::Relaxed);
+            *self.owner() = None;
+            drop(guard);
+            let (result, raised) = done?;
             raised?;
             Ok(result?)
         })
@@ -135,10 +178,10 @@ impl PyNetwork {
         self.pool.threads()
     }
 
-    /// Optimiser steps so far.
+    /// Optimiser steps at the end of the last call.
     #[getter]
-    fn steps(&self, py: Python<'_>) -> PyResult<u64> {
-        self.run(py, |network, _| Ok(network.counters().steps), None)
+    fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
     }
 
     /// Writes the network to a safetensors file.

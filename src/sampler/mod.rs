@@ -87,7 +87,7 @@ impl Sampler {
                 let (every, growth) = (rebuild.every.unwrap_or(1), rebuild.growth.unwrap_or(1.0));
                 let n_active = given(*n_active);
                 let share = if *fill == Fill::Random { random_share.unwrap_or(0.0) } else { 0.0 };
-                let n_random = (share * n_active as f32).round() as usize;
+                let n_random = (share * n_active as f32) as usize;
                 Self::Lsh(Box::new(Lsh {
                     index: Index::new(hash, stripes),
                     rebuild: Rebuild::new(every, growth),

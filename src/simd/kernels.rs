@@ -211,6 +211,15 @@ pub(super) fn axpy<I: Isa>(isa: I, a: f32, x: &[f32], y: &mut [f32]) {
     }
 }
 
+/// Asks for every line of `x`, and waits for none.
+#[inline(always)]
+pub(super) fn prefetch<I: Isa>(isa: I, x: &[f32]) {
+    let (chunks, _) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        isa.prefetch(chunk);
+    }
+}
+
 #[inline(always)]
 pub(super) fn scale<I: Isa>(isa: I, a: f32, x: &mut [f32]) {
     let (chunks, tail) = x.as_chunks_mut::<LANES>();

@@ -29,6 +29,7 @@ macro_rules! table {
             dot: $entry!(dot(x: &[f32], y: &[f32]) -> f32),
             axpy: $entry!(axpy(a: f32, x: &[f32], y: &mut [f32])),
             scale: $entry!(scale(a: f32, x: &mut [f32])),
+            prefetch: $entry!(prefetch(x: &[f32])),
             adam: $entry!(adam(
                 step: &$crate::simd::AdamStep,
                 w: &mut [f32],
@@ -166,6 +167,8 @@ pub struct Kernels {
     pub axpy: fn(a: f32, x: &[f32], y: &mut [f32]),
     /// `x *= a`
     pub scale: fn(a: f32, x: &mut [f32]),
+    /// Asks for `x` to be brought near, for use soon.
+    pub prefetch: fn(x: &[f32]),
     /// `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2) g^2`, then
     /// `w -= lr (m bias1) / (sqrt(v bias2) + eps)`.
     pub adam: Adam,
