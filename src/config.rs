@@ -123,7 +123,7 @@ pub enum SamplerConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
-    /// The ids found in most tables.
+    /// Those with the best logits, as estimated from the number of tables they are found in.
     Topk,
     /// Whole buckets, tables in random order, until there are enough.
     Vanilla,

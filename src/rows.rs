@@ -81,7 +81,7 @@ impl Stripes {
 #[repr(C, align(64))]
 struct Line([f32; LANES]);
 
-/// A matrix whose rows start at cache lines; the padding after a row is always zero.
+/// A matrix whose rows start at cache lines.
 #[derive(Clone, Debug, Default)]
 pub struct Matrix {
     lines: Vec<Line>,
@@ -146,7 +146,7 @@ impl Matrix {
     }
 }
 
-/// The rows of a layer: weights, or a moment of them.
+/// The rows of a layer: weights, or a moment of them. The padding after a row is always zero.
 #[derive(Clone, Debug)]
 pub struct Rows {
     stripes: Stripes,

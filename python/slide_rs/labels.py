@@ -92,7 +92,10 @@ class Candidates:
         if not self.shared:
             return slice_labels((self.bounds, self.ids), start, stop)
         bounds = self.bounds[start : stop + 1] - self.bounds[start]
-        return bounds.astype(self.ids.dtype), np.tile(self.ids, stop - start)
+        # The engine wants one dtype for both; what it is given at once never is beyond int32.
+        indptr: Any = bounds.astype(self.ids.dtype)
+        ids: Any = np.tile(self.ids, stop - start)
+        return indptr, ids
 
 
 def candidates(found: object, n_labels: int, rows: int) -> Candidates:

@@ -95,10 +95,11 @@ def _chunks(rows: int) -> Iterator[tuple[int, int]]:
 
 
 def _chunks_by_pairs(bounds: Index) -> Iterator[tuple[int, int]]:
-    start, rows = 0, len(bounds) - 1
+    # The sum below may be beyond int32.
+    ends = bounds.astype(np.int64, copy=False)
+    start, rows = 0, len(ends) - 1
     while start < rows:
-        # The last row whose pairs end within the limit; in int64, which the sum may need.
-        fits = int(np.searchsorted(bounds, int(bounds[start]) + PAIRS, side="right")) - 1
+        fits = int(np.searchsorted(ends, ends[start] + PAIRS, side="right")) - 1
         stop = min(max(fits, start + 1), start + CHUNK)
         yield start, stop
         start = stop

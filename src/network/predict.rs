@@ -200,6 +200,10 @@ impl Network {
         self.output.ensure();
         let network = &*self;
         let n = rows.map_or(x.len(), <[u32]>::len);
+        if n > u32::MAX as usize {
+            let (found, high) = (n, u32::MAX as usize);
+            return Err(Error::Range { name: "rows of X", found, low: 0, high });
+        }
         let units = || network.config.hidden.iter().map(|layer| layer.units);
         let blocks = n.div_ceil(BLOCK).min(CHUNK);
         let mut tapes: Vec<Tape> = (0..blocks).map(|_| Tape::new(units())).collect();

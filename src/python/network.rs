@@ -81,7 +81,7 @@ impl PyNetwork {
                 _ => {}
             }
             std::thread::sleep(Duration::from_millis(1));
-            Python::attach(Python::check_signals)?;
+            Python::attach(hear_signals)?;
         }
     }
 
@@ -117,6 +117,11 @@ impl PyNetwork {
     }
 }
 
+/// Runs the handlers of the signals that have arrived.
+fn hear_signals(py: Python<'_>) -> PyResult<()> {
+    py.check_signals()
+}
+
 /// What the thread that was called and the threads that work tell each other.
 #[derive(Default)]
 struct Watch {
@@ -143,7 +148,7 @@ impl Watch {
     /// Lets Python handle its signals and tells it how far the epoch is. `CPython` runs signal
     /// handlers on its main thread only, so this happens on the thread that called.
     fn tell(&self, py: Python<'_>, on_batch: Option<&Py<PyAny>>) -> PyResult<()> {
-        py.check_signals()?;
+        hear_signals(py)?;
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((progress, call)) = progress.zip(on_batch) else { return Ok(()) };
         call.call1(py, (progress.done, progress.total, progress.loss)).map(|_| ())

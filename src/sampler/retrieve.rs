@@ -1,4 +1,4 @@
-//! From buckets to neurons: top-k by count, and whole buckets in random order.
+//! From buckets to neurons: the best by estimated logit, or whole buckets in random order.
 
 use crate::config::Strategy;
 use crate::lsh::HashTables;

@@ -115,6 +115,8 @@ MODELS: dict[str, Callable[[bytes], bytes]] = {
     "tensor-renamed": with_header(_rename_tensor),
 }
 
+HUGE = str(2**70)
+
 #: Arguments after the verb's files, and the error. DATA is a good XMC file, MODEL a good model.
 COMMANDS: dict[str, tuple[list[str], str]] = {
     "no-verb": ([], "train | evaluate | predict"),
@@ -124,11 +126,14 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "train-folder": (["train", "."], r"\."),
     "train-unknown-option": (["train", "DATA", "--fast"], "--fast"),
     "train-epochs-zero": (["train", "DATA", "--epochs", "0"], "--epochs: found 0"),
+    "train-epochs-huge": (["train", "DATA", "--epochs", HUGE], "--epochs: found 1180591620"),
     "train-epochs-text": (["train", "DATA", "--epochs", "two"], "--epochs: invalid int"),
     "train-epochs-missing": (["train", "DATA", "--epochs"], "--epochs: expected one argument"),
     "train-batch-zero": (["train", "DATA", "--batch-size", "0"], "--batch-size: found 0"),
+    "train-batch-huge": (["train", "DATA", "--batch-size", HUGE], "--batch-size: found 11805"),
     "train-batch-fraction": (["train", "DATA", "--batch-size", "1.5"], "--batch-size: invalid"),
     "train-hidden-zero": (["train", "DATA", "--hidden", "0"], "--hidden: found 0"),
+    "train-hidden-huge": (["train", "DATA", "--hidden", HUGE], "--hidden: found 1180591620"),
     "train-hidden-negative": (["train", "DATA", "--hidden", "-8"], "--hidden: found -8"),
     "train-lr-zero": (["train", "DATA", "--lr", "0"], "--lr: found 0"),
     "train-lr-nan": (["train", "DATA", "--lr", "nan"], "--lr: found nan"),
@@ -136,10 +141,12 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "train-lr-text": (["train", "DATA", "--lr", "high"], "--lr: invalid float"),
     "train-sampler-unknown": (["train", "DATA", "--sampler", "tree"], "--sampler: invalid choice"),
     "train-active-zero": (["train", "DATA", "--active", "0"], "--active: found 0"),
+    "train-active-huge": (["train", "DATA", "--active", HUGE], "--active: found 1180591620"),
     "train-active-too-many": (["train", "DATA", "--active", "999"], "n_active: found 999"),
     "train-active-full": (["train", "DATA", "--sampler", "full", "--active", "9"], "--active"),
     "train-seed-negative": (["train", "DATA", "--seed", "-1"], "--seed: found -1"),
     "train-threads-zero": (["train", "DATA", "--threads", "0"], "--threads: found 0"),
+    "train-threads-huge": (["train", "DATA", "--threads", "1025"], "--threads: found 1025"),
     "train-out-folder": (["train", "DATA", "--out", "."], "--out: found the folder"),
     "train-out-nowhere": (["train", "DATA", "--out", "no/such/m"], "--out: found no/such/m"),
     "train-valid-missing": (["train", "DATA", "--valid", "missing.txt"], r"missing\.txt"),
@@ -154,8 +161,13 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "evaluate-wider": (["evaluate", "MODEL", "WIDE"], "found 999 features, wanted at most 300"),
     "predict-no-model": (["predict", "missing.safetensors", "DATA"], r"missing\.safetensors"),
     "predict-k-zero": (["predict", "MODEL", "DATA", "--k", "0"], "--k: found 0"),
+    "predict-k-huge": (["predict", "MODEL", "DATA", "--k", HUGE], "--k: found 1180591620"),
     "predict-k-too-large": (["predict", "MODEL", "DATA", "--k", "61"], "k: found 61"),
     "predict-k-text": (["predict", "MODEL", "DATA", "--k", "five"], "--k: invalid int"),
     "predict-out-folder": (["predict", "MODEL", "DATA", "--out", "."], "--out: found the folder"),
+    "predict-threads-huge": (
+        ["predict", "MODEL", "DATA", "--threads", HUGE],
+        "--threads: found 1180591620",
+    ),
     "predict-threads": (["predict", "MODEL", "DATA", "--threads", "0"], "--threads: found 0"),
 }

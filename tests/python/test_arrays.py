@@ -208,13 +208,13 @@ def test_candidates_are_per_row_or_shared() -> None:
     for given in (np.array([3, 0, 3]), [3, 0], (0, 3), np.array([0, 3], np.int16)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SlideWarning)
-            indptr, ids = candidates(given, 4, 2)
+            indptr, ids = candidates(given, 4, 2).rows(0, 2)
         assert_array_equal(indptr, [0, 2, 4])
         assert_array_equal(ids, [0, 3, 0, 3])
-    indptr, ids = candidates([[3, 0], []], 4, 2)
+    indptr, ids = candidates([[3, 0], []], 4, 2).rows(0, 2)
     assert_array_equal(indptr, [0, 2, 2])
     assert_array_equal(ids, [0, 3])
-    assert_array_equal(candidates([], 4, 2)[0], [0, 0, 0])
+    assert_array_equal(candidates([], 4, 2).bounds, [0, 0, 0])
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 3), (0, 1), (1, 2), (2, 3), (1, 1)])

@@ -80,26 +80,34 @@ def test_the_last_object_describes_the_saved_model(
     assert found == {name: last[name] for name in MEASURED}
 
 
-def test_the_file_says_nothing_about_threads_time_or_validation(
-    tiny_file: Path, tmp_path: Path
-) -> None:
-    data = datasets.read_xmc(tiny_file)
-    valid = [str(tmp_path / name) for name in ("a.txt", "b.txt")]
-    datasets.write_xmc(valid[0], data.X[:50], data.Y[:50])
-    datasets.write_xmc(valid[1], data.X[300:], data.Y[300:])
+def test_the_file_says_nothing_about_threads_time_or_validation(tmp_path: Path) -> None:
+    train, valid = datasets.make_xmc(1200, n_features=2000, n_labels=1100, seed=2).split(1000)
+    data, *others = (str(tmp_path / name) for name in ("train.txt", "a.txt", "b.txt"))
+    datasets.write_xmc(data, *train)
+    datasets.write_xmc(others[0], *valid)
+    datasets.write_xmc(others[1], train.X[300:], train.Y[300:])
     digests = set()
     for run, options in enumerate(
         [
-            ["--threads", "1", "--valid", valid[0]],
-            ["--threads", "2", "--valid", valid[1]],
-            ["--threads", "2", "--valid", valid[0], "--json"],
+            ["--threads", "1", "--valid", others[0]],
+            ["--threads", "1", "--valid", others[0]],
+            ["--threads", "2", "--valid", others[1]],
+            ["--threads", "4", "--valid", others[0], "--json"],
         ]
     ):
         path = tmp_path / f"{run}.safetensors"
-        sampler = ["--active", "20", "--out", str(path)]
-        assert main(["train", str(tiny_file), *QUICK, *sampler, *options]) == 0
+        assert main(["train", data, *QUICK, "--out", str(path), *options]) == 0
         digests.add(hashlib.sha256(path.read_bytes()).hexdigest())
+        assert isinstance(sr.load(path).config.output.sampler, sr.samplers.LSH)
     assert len(digests) == 1
+
+
+def test_the_help_says_what_is_held_out(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--help"])
+    assert ended.value.code == 0
+    words = " ".join(capfd.readouterr().out.split())
+    assert "1,000 training rows, at most 5 % of them, are held out for recall_at_1" in words
 
 
 @pytest.mark.parametrize("sampler", ["lsh", "uniform", "full"])

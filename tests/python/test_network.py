@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import re
+import tracemalloc
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,12 @@ import pytest
 import slide_rs as sr
 from numpy.testing import assert_array_equal
 from scipy import sparse
-from slide_rs import layers, metrics, optim, samplers
+from slide_rs import layers, metrics, optim, prediction, samplers
 from slide_rs.datasets import Dataset
+from slide_rs.labels import candidates
 
 Split = tuple[Dataset, Dataset]
+NARROW = [layers.SparseInput(4), layers.Dense(4), layers.SampledDense(3)]
 
 
 def small(
@@ -130,6 +135,40 @@ def test_candidates_are_scored_as_in_the_exact_answer(trained: sr.Network, easy:
     assert_array_equal(none.labels, [[-1, -1], [5, -1]])
 
 
+def test_candidates_are_answered_alike_in_parts_of_any_size(
+    trained: sr.Network, easy: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X = easy[1].X[:200]
+    own = [list(range(row % 7, 40 * (row % 5), 3)) for row in range(200)]
+    shared = np.array([1400, 3, 700, 3, 12])
+    forms: list[Any] = [own, shared, sparse.csr_array((200, 1500)), np.array([], np.int64)]
+    whole = [trained.predict_topk(X, 4, candidates=form) for form in forms]
+    again = trained.predict_topk(X, 4, candidates=[[3, 12, 700, 1400]] * 200)
+    assert_array_equal(whole[1].labels, again.labels)
+    monkeypatch.setattr(prediction, "PAIRS", 30)
+    for form, expected in zip(forms, whole, strict=True):
+        found = trained.predict_topk(X, 4, candidates=form)
+        assert_array_equal(found.labels, expected.labels)
+        assert_array_equal(found.scores, expected.scores)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_candidates_of_all_rows_are_held_once(dtype: Any) -> None:
+    # Together they are more than int32 can count.
+    tracemalloc.start()
+    try:
+        shared = candidates(np.arange(22_085, dtype=dtype), 22_085, rows=200_000)
+        indptr, ids = shared.rows(199_998, 200_000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10_000_000
+    assert shared.bounds[-1] == 200_000 * 22_085 > 2**31
+    assert_array_equal(indptr, [0, 22_085, 44_170])
+    assert_array_equal(ids, np.tile(np.arange(22_085), 2))
+    assert indptr.dtype == ids.dtype == dtype
+
+
 def test_labels_below_the_threshold_become_padding(trained: sr.Network, easy: Split) -> None:
     top = trained.predict_topk(easy[1].X, 5)
     cut = float(np.median(top.scores))
@@ -167,7 +206,7 @@ def test_evaluate_is_the_metrics_of_the_answers(trained: sr.Network, easy: Split
 
 
 def test_metrics_may_look_deeper_than_there_are_labels() -> None:
-    net = sr.Network([layers.SparseInput(4), layers.Dense(4), layers.SampledDense(3)])
+    net = sr.Network(NARROW)
     found = net.evaluate(np.eye(4, dtype=np.float32), [[0, 1, 2]] * 4, ["p@5", "r@5"])
     assert found == {"p@5": pytest.approx(3 / 5), "r@5": pytest.approx(1.0)}
 
@@ -188,13 +227,25 @@ def test_after_fit_a_batch_still_learns(easy: Split) -> None:
     assert net.train_batch(train.X[:64], train.Y[:64]).lr > 0
 
 
+def by_batches(net: sr.Network, data: Dataset) -> None:
+    for start in range(0, 3000, 100):
+        net.train_batch(data.X[start : start + 100], data.Y[start : start + 100])
+
+
+def by_fit(net: sr.Network, data: Dataset) -> None:
+    net.fit(data.X, data.Y, epochs=1, batch_size=100, verbose=False)
+
+
+TRAIN = pytest.mark.parametrize("train_on", [by_batches, by_fit])
+
+
+@TRAIN
 def test_a_saved_network_answers_and_trains_on_as_if_never_saved(
-    easy: Split, tmp_path: Path
+    train_on: Callable[[sr.Network, Dataset], None], easy: Split, tmp_path: Path
 ) -> None:
     train, test = easy
     net = small(train)
-    for start in range(0, 3000, 100):
-        net.train_batch(train.X[start : start + 100], train.Y[start : start + 100])
+    train_on(net, train)
     net.save(tmp_path / "net.safetensors")
     copies = [sr.load(tmp_path / "net.safetensors", threads=1), pickle.loads(pickle.dumps(net))]
     for copy in copies:
@@ -202,11 +253,72 @@ def test_a_saved_network_answers_and_trains_on_as_if_never_saved(
         for mode in ("exact", "lsh"):
             expected = net.predict_topk(test.X, 5, mode=mode)
             assert_array_equal(copy.predict_topk(test.X, 5, mode=mode).labels, expected.labels)
-    report = net.train_batch(test.X[:64], test.Y[:64])
+    # BatchReport holds loss, share of active outputs and learning rate.
+    reports = thirty_steps(net, test)
     for copy in copies:
-        assert copy.train_batch(test.X[:64], test.Y[:64]) == report
-        expected = net.predict_topk(test.X, 5)
-        assert_array_equal(copy.predict_topk(test.X, 5).scores, expected.scores)
+        assert thirty_steps(copy, test) == reports
+        assert_array_equal(copy.predict_topk(test.X, 5).scores, net.predict_topk(test.X, 5).scores)
+
+
+def thirty_steps(net: sr.Network, data: Dataset) -> list[sr.BatchReport]:
+    return [
+        net.train_batch(data.X[start : start + 32], data.Y[start : start + 32])
+        for start in range(0, 30 * 32, 32)
+    ]
+
+
+@TRAIN
+def test_without_the_state_of_adam_its_first_step_is_no_longer_than_the_rate(
+    train_on: Callable[[sr.Network, Dataset], None], easy: Split, tmp_path: Path
+) -> None:
+    train, test = easy
+    net = small(train)
+    train_on(net, train)
+    net.save(tmp_path / "net.safetensors", include_optimizer=False)
+    copy = sr.load(tmp_path / "net.safetensors")
+    before = copy.weights()
+    lr = copy.train_batch(test.X[:64], test.Y[:64]).lr
+    moved = {name: np.abs(after - before[name]) for name, after in copy.weights().items()}
+    assert lr > 0
+    for name, change in moved.items():
+        assert 0.5 * lr < change.max() <= 1.05 * lr, name
+
+
+def test_weights_are_copies_from_which_the_scores_follow(easy: Split) -> None:
+    train, test = easy
+    chain = [
+        layers.SparseInput(train.n_features),
+        layers.Dense(16, "relu", norm=0.0),
+        layers.Dense(8, norm=0.0),
+        layers.SampledDense(train.n_labels),
+    ]
+    net = sr.Network(chain)
+    by_batches(net, train)
+    weights = net.weights()
+    assert {name: array.shape for name, array in weights.items()} == {
+        "hidden.0.weight": (train.n_features, 16),
+        "hidden.0.bias": (16,),
+        "hidden.1.weight": (16, 8),
+        "hidden.1.bias": (8,),
+        "output.weight": (train.n_labels, 8),
+        "output.bias": (train.n_labels,),
+    }
+    first = test.X[:50] @ weights["hidden.0.weight"] + weights["hidden.0.bias"]
+    second = np.maximum(first, 0) @ weights["hidden.1.weight"] + weights["hidden.1.bias"]
+    scores = second @ weights["output.weight"].T + weights["output.bias"]
+    top = net.predict_topk(test.X[:50], 5)
+    expected = np.take_along_axis(scores, top.labels.astype(np.int64), axis=1)
+    np.testing.assert_allclose(top.scores, expected, atol=1e-4)
+    weights["output.weight"][:] = 0
+    assert_array_equal(net.predict_topk(test.X[:50], 5).scores, top.scores)
+
+
+@pytest.mark.parametrize("threads", [None, 1, 3])
+def test_a_pickle_keeps_the_number_of_threads(threads: int | None, easy: Split) -> None:
+    net = small(easy[0], threads=threads)
+    copy = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(net))))
+    assert copy.threads == net.threads
+    assert threads in (None, copy.threads)
 
 
 def test_a_file_without_optimiser_is_smaller_and_answers_the_same(
@@ -247,6 +359,12 @@ def test_exact_data_costs_no_warning(easy: Split) -> None:
 def test_the_version_is_that_of_the_package_and_the_build_is_described() -> None:
     from importlib.metadata import version
 
-    assert sr.__version__ == version("slide_rs")
-    assert sr.build_info()
-    assert set(sr.__all__) <= set(dir(sr))
+    manifest = (Path(__file__).parents[2] / "Cargo.toml").read_text(encoding="utf-8")
+    declared = re.search(r'^version = "(.+)"$', manifest, re.M)
+    assert declared is not None
+    info = sr.build_info()
+    assert sr.__version__ == version("slide_rs") == info["version"] == declared[1]
+    assert info["simd"] in info["simd_available"]
+    assert "portable" in info["simd_available"]
+    assert info["threads"] == sr.Network(NARROW).threads >= 1
+    assert all(hasattr(sr, name) for name in sr.__all__)

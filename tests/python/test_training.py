@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import signal
 import threading
 import time
@@ -90,6 +91,49 @@ def test_callbacks_run_in_order_and_may_stop_training(easy: Split) -> None:
     assert recorder.batches
     assert all(0 < done <= total == 3000 for done, total, _ in recorder.batches)
     assert np.isfinite([loss for *_, loss in recorder.batches]).all()
+
+
+class StopEarly(Callback):
+    """Ends training in the second epoch, at the given moment of it, and keeps a copy."""
+
+    def __init__(self, moment: str) -> None:
+        self.moment, self.saved = moment, b""
+
+    def on_train_begin(self, network: sr.Network, epochs: int) -> None:
+        self.network = network
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        self.stop_training = epoch == 2 and self.moment == "begin"
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
+        self.saved = pickle.dumps(self.network)
+        self.stop_training |= epoch == 2 and self.moment == "end"
+
+
+@pytest.mark.parametrize("moment", ["begin", "end", "never"])
+def test_the_last_epoch_describes_the_network_that_is_left(moment: str, easy: Split) -> None:
+    train, test = easy
+    stopper, net = StopEarly(moment), small(train)
+    fewer = {"begin": 5, "end": 5, "never": 2}[moment]
+    history = net.fit(
+        train.X,
+        train.Y,
+        epochs=fewer,
+        validation_data=test,
+        metrics=["p@1"],
+        callbacks=[stopper],
+        verbose=False,
+    )
+    assert history.epochs == [1, 2]
+    assert history.last["recall_at_1"] == net.sampling_recall(test.X)
+    assert history.last["val_p@1"] == net.evaluate(test.X, test.Y, ["p@1"])["p@1"]
+    # Saving in the course of training, as the callback did, changed nothing.
+    plain = small(train)
+    plain.fit(train.X, train.Y, epochs=fewer, callbacks=[Recorder(2)], verbose=False)
+    for other in (plain, pickle.loads(stopper.saved)):
+        for mode in ("exact", "lsh"):
+            expected = net.predict_topk(test.X, 3, mode=mode).scores
+            assert_array_equal(other.predict_topk(test.X, 3, mode=mode).scores, expected)
 
 
 def test_off_a_terminal_fit_prints_nothing_unless_asked(
@@ -193,6 +237,32 @@ def test_an_error_in_a_callback_ends_fit_and_is_the_one_raised(easy: Split) -> N
     with pytest.raises(ZeroDivisionError, match="mine"):
         net.fit(train.X, train.Y, epochs=1, callbacks=[Broken()], verbose=False)
     assert net.fit(train.X, train.Y, epochs=1, verbose=False).epochs == [1]
+
+
+class Asker(Callback):
+    """Reads and uses the network in the middle of an epoch."""
+
+    def __init__(self, use: bool) -> None:
+        self.use, self.seen = use, ""
+
+    def on_train_begin(self, network: sr.Network, epochs: int) -> None:
+        self.network = network
+
+    def on_batch_end(self, done: int, total: int, loss: float) -> None:
+        self.seen = repr(self.network)
+        if self.use:
+            self.network.predict_topk(np.zeros((1, 3000), np.float32), 1)
+
+
+def test_in_the_middle_of_an_epoch_the_network_can_be_read_but_is_busy(easy: Split) -> None:
+    train, test = easy
+    net, reader, user = small(train), Asker(use=False), Asker(use=True)
+    net.fit(train.X, train.Y, epochs=1, batch_size=16, callbacks=[reader], verbose=False)
+    assert "3000 -> 16 -> 1500" in reader.seen
+    with pytest.raises(RuntimeError, match="busy"):
+        net.fit(train.X, train.Y, epochs=1, batch_size=16, callbacks=[user], verbose=False)
+    assert "3000 -> 16 -> 1500" in user.seen
+    assert net.predict_topk(test.X, 1).labels.shape == (1000, 1)
 
 
 def test_another_python_thread_runs_while_the_engine_trains(easy: Split) -> None:
