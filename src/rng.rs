@@ -81,6 +81,13 @@ impl Rng {
         }
     }
 
+    /// Fills `out` with numbers that are uniform in [-`bound`, `bound`).
+    pub fn fill_uniform(&mut self, bound: f32, out: &mut [f32]) {
+        for out in out {
+            *out = bound * (2.0 * self.uniform() - 1.0);
+        }
+    }
+
     /// Puts `items` in random order (Fisher and Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {

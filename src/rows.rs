@@ -176,16 +176,17 @@ impl Rows {
         if self.stride() == 1 { Self::column(rows) } else { Self::zeros(rows, self.width) }
     }
 
-    /// Normal numbers with standard deviation `std`; row `id` depends on `seed`, `layer` and `id`.
+    /// Uniform numbers with standard deviation `std`; row `id` depends on `seed`, `layer` and `id`.
+    /// (Normal ones would train as well, and take a second for a large input layer.)
     #[must_use]
-    pub fn normal(rows: usize, width: usize, std: f32, seed: u64, layer: u64) -> Self {
+    pub fn random(rows: usize, width: usize, std: f32, seed: u64, layer: u64) -> Self {
         let mut new = Self::zeros(rows, width);
         let (stride, stripes) = (new.stride(), new.stripes);
         new.shards_mut().into_par_iter().enumerate().for_each(|(shard, rows)| {
             for (local, row) in rows.chunks_mut(stride).enumerate() {
                 if let Some(id) = stripes.id(shard, local) {
                     let mut rng = Rng::new(seed, Stream::Weights, layer, u64::from(id));
-                    rng.fill_normal(std, &mut row[..width]);
+                    rng.fill_uniform(std * 3_f32.sqrt(), &mut row[..width]);
                 }
             }
         });

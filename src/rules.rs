@@ -115,9 +115,10 @@ fn hashes(units: usize) -> usize {
     ((units as f64 / 100.0).log2().round() as usize).clamp(3, 16)
 }
 
-/// Hashing all rows costs about as much as `units / 100` samples; this keeps it near a tenth.
+/// Hashing all rows costs about as much as training on `units / 50` samples; this keeps it below a
+/// tenth.
 fn resolve_rebuild(rebuild: &mut RebuildConfig, units: usize) {
-    rebuild.every.get_or_insert((units as u64 / 1000).clamp(8, 1000));
+    rebuild.every.get_or_insert((units as u64 / 500).clamp(8, 1000));
     rebuild.growth.get_or_insert(1.05);
 }
 

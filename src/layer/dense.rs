@@ -52,7 +52,7 @@ impl Dense {
         (seed, number): (u64, u64),
     ) -> Self {
         let std = 1.0 / (config.units as f32).sqrt();
-        let weights = Rows::normal(inputs, config.units, std, seed, number);
+        let weights = Rows::random(inputs, config.units, std, seed, number);
         let stripes = weights.stripes();
         let ids: Vec<u32> = if number == 0 { vec![] } else { (0..inputs as u32).collect() };
         Self {

@@ -40,7 +40,7 @@ impl Output {
         optimizer: &OptimizerConfig,
         (seed, number): (u64, u64),
     ) -> Self {
-        let weights = Rows::normal(config.units, width, INITIAL, seed, number);
+        let weights = Rows::random(config.units, width, INITIAL, seed, number);
         let sampler = Sampler::new(&config.sampler, weights.stripes(), width);
         let bias = config.bias.then(|| Param::new(Rows::column(config.units), optimizer));
         Self {

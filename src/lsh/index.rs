@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_row_finds_itself_after_every_refresh() {
         let kernels = Kernels::available().next().unwrap();
-        let mut weights = Param::new(Rows::normal(300, 20, 1.0, 5, 0), &SGD);
+        let mut weights = Param::new(Rows::random(300, 20, 1.0, 5, 0), &SGD);
         let mut index = Index::new(SimHash::new(6, 5, 20, 1), weights.weights().stripes());
         index.refresh(&kernels, &weights, None);
         let finds_itself = |index: &Index, weights: &Param, id: u32| {

@@ -34,7 +34,7 @@ impl Lsh {
         scratch: &mut Scratch,
         active: &mut Vec<u32>,
     ) {
-        let Scratch { votes, candidates, .. } = scratch;
+        let Scratch { votes, candidates, order: graded } = scratch;
         let tables = self.index.tables();
         let n_tables = tables.n_tables();
         let first = rng.below(n_tables as u32) as usize;
@@ -51,12 +51,23 @@ impl Lsh {
         let candidates = &candidates[..found];
         let mut histogram = [0_usize; 256];
         for &id in candidates {
-            let votes = &mut votes[id as usize];
-            *votes = self.ranking.grade(*votes, self.index.length(id));
-            histogram[*votes as usize] += 1;
+            histogram[votes[id as usize] as usize] += 1;
+        }
+        // Most candidates were found once or twice, by chance: only the best by count are graded.
+        let (fewest, _) = threshold(&histogram, GRADED * n);
+        graded.clear();
+        histogram.fill(0);
+        for &id in candidates {
+            let count = std::mem::take(&mut votes[id as usize]);
+            if count >= fewest {
+                let grade = self.ranking.grade(count, self.index.length(id));
+                histogram[grade as usize] += 1;
+                graded.push(id);
+                votes[id as usize] = grade;
+            }
         }
         let (least, mut room) = threshold(&histogram, n);
-        for &id in candidates {
+        for &id in graded.iter() {
             let grade = std::mem::take(&mut votes[id as usize]);
             let last_in = grade == least && room > 0;
             room -= usize::from(last_in);
@@ -114,6 +125,10 @@ impl Lsh {
         &ids[start..start + self.bucket_size]
     }
 }
+
+/// Candidates that are graded for each neuron that is wanted: enough for rows that are much longer
+/// than others to make up for a smaller count.
+const GRADED: usize = 16;
 
 /// Turns a count and a length into a grade from 1 to 255, in the order of the estimated logits.
 ///

@@ -29,7 +29,7 @@ fn lsh(strategy: Strategy, n_active: usize, n_tables: usize) -> SamplerConfig {
 
 fn weights() -> Param {
     let sgd = OptimizerConfig::Sgd { lr: None };
-    Param::new(Rows::normal(UNITS, WIDTH, 1.0, 0, 0), &sgd)
+    Param::new(Rows::random(UNITS, WIDTH, 1.0, 0, 0), &sgd)
 }
 
 fn build(config: &SamplerConfig) -> Sampler {
