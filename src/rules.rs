@@ -107,7 +107,7 @@ fn input_dropout(input: &InputConfig) -> f32 {
 /// A few in a thousand: the found ones hold nearly all of the softmax, and the random ones stand
 /// for the rest whatever their number.
 fn active(units: usize) -> usize {
-    (units / 256).clamp(64, 1000).min(units)
+    (units / 200).clamp(64, 1000).min(units)
 }
 
 /// As many bits as leave about a hundred rows in a bucket.
@@ -119,7 +119,7 @@ fn hashes(units: usize) -> usize {
 /// tenth.
 fn resolve_rebuild(rebuild: &mut RebuildConfig, units: usize) {
     rebuild.every.get_or_insert((units as u64 / 500).clamp(8, 1000));
-    rebuild.growth.get_or_insert(1.05);
+    rebuild.growth.get_or_insert(1.1);
 }
 
 #[cfg(test)]

@@ -53,9 +53,9 @@ impl Output {
     }
 
     /// Makes room for every thread of the current pool.
-    pub fn ensure(&mut self) {
+    pub fn ensure(&mut self, kernels: &Kernels) {
         let units = self.units();
-        self.scratch.ensure(|| Scratch::new(units));
+        self.scratch.ensure(|| Scratch::new(units, *kernels));
         self.rooms.ensure(Room::default);
     }
 

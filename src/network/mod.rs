@@ -187,7 +187,7 @@ impl Network {
     /// Inserts every row that moved into the hash tables again.
     pub fn rehash(&mut self) {
         let clock = Instant::now();
-        self.output.ensure();
+        self.output.ensure(&self.kernels);
         self.output.rehash(&self.kernels);
         self.workspace.rehash_seconds += clock.elapsed().as_secs_f64();
     }

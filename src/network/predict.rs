@@ -197,7 +197,7 @@ impl Network {
         mut go_on: impl FnMut() -> bool,
         mut work: impl FnMut(&Self, usize, &mut [Tape]),
     ) -> Result<()> {
-        self.output.ensure();
+        self.output.ensure(&self.kernels);
         let network = &*self;
         let n = rows.map_or(x.len(), <[u32]>::len);
         if n > u32::MAX as usize {

@@ -62,7 +62,7 @@ impl Network {
 
     /// Makes room for a batch of `n` samples.
     fn prepare(&mut self, n: usize) {
-        self.output.ensure();
+        self.output.ensure(&self.kernels);
         let blocks = n.div_ceil(BLOCK);
         self.workspace.blocks = blocks;
         let (hidden, Workspace { tapes, queries, deltas, .. }) =

@@ -10,6 +10,7 @@ use crate::lsh::{Index, SimHash};
 use crate::rng::Rng;
 use crate::rows::Stripes;
 use crate::schedule::Rebuild;
+use crate::simd::Kernels;
 
 /// What every sampler does behind one interface.
 #[derive(Debug)]
@@ -52,6 +53,7 @@ impl Lsh {
 /// Reusable memory of one thread. All votes are zero between samples.
 #[derive(Debug)]
 pub struct Scratch {
+    kernels: Kernels,
     votes: Vec<u8>,
     candidates: Vec<u32>,
     order: Vec<u32>,
@@ -60,8 +62,9 @@ pub struct Scratch {
 impl Scratch {
     /// For layers of `units` neurons.
     #[must_use]
-    pub fn new(units: usize) -> Self {
+    pub fn new(units: usize, kernels: Kernels) -> Self {
         Self {
+            kernels,
             votes: vec![0; units],
             candidates: vec![0; units + 1],
             order: Vec::with_capacity(units),

@@ -34,9 +34,15 @@ impl Lsh {
         scratch: &mut Scratch,
         active: &mut Vec<u32>,
     ) {
-        let Scratch { votes, candidates, order: graded } = scratch;
+        let Scratch { kernels, votes, candidates, order: graded } = scratch;
         let tables = self.index.tables();
         let n_tables = tables.n_tables();
+        // All buckets of a query together fit in the L1 cache, and each is somewhere else in memory.
+        for (table, &code) in codes.iter().enumerate() {
+            let ids = tables.bucket(table, code);
+            let read = &ids[..ids.len().min(self.bucket_size)];
+            (kernels.prefetch)(bytemuck::cast_slice(read));
+        }
         let first = rng.below(n_tables as u32) as usize;
         let mut found = 0;
         for table in (first..n_tables).chain(0..first) {

@@ -27,6 +27,10 @@ fn lsh(strategy: Strategy, n_active: usize, n_tables: usize) -> SamplerConfig {
     }
 }
 
+fn scratch() -> Scratch {
+    Scratch::new(UNITS, Kernels::available().next().unwrap())
+}
+
 fn weights() -> Param {
     let sgd = OptimizerConfig::Sgd { lr: None };
     Param::new(Rows::random(UNITS, WIDTH, 1.0, 0, 0), &sgd)
@@ -64,7 +68,7 @@ fn samplers() -> Vec<SamplerConfig> {
 fn an_active_set_is_the_labels_then_distinct_others_up_to_n_active() {
     for config in samplers() {
         let sampler = build(&config);
-        let mut scratch = Scratch::new(UNITS);
+        let mut scratch = scratch();
         for item in 0..50 {
             let mut rng = Rng::new(0, Stream::Sampler, 0, item);
             let labels = [499, 3, item as u32 + 10];
@@ -89,7 +93,7 @@ fn more_labels_than_n_active_are_all_active() {
         let mut active = vec![];
         let mut rng = Rng::new(0, Stream::Sampler, 0, 0);
         let codes = codes(&sampler, 0);
-        let mut scratch = Scratch::new(UNITS);
+        let mut scratch = scratch();
         sampler.choose(&labels, (&codes, UNITS), &mut rng, &mut scratch, &mut active);
         assert_eq!(active, labels);
     }
@@ -102,7 +106,7 @@ fn all_neurons_can_be_active() {
         let mut active = vec![];
         let mut rng = Rng::new(0, Stream::Sampler, 0, 0);
         let codes = codes(&sampler, 8);
-        let mut scratch = Scratch::new(UNITS);
+        let mut scratch = scratch();
         sampler.choose(&[8], (&codes, UNITS), &mut rng, &mut scratch, &mut active);
         active.sort_unstable();
         assert!(active.iter().copied().eq(0..UNITS as u32));
@@ -116,7 +120,7 @@ fn a_sample_without_labels_has_no_active_neurons() {
         let sampler = build(&config);
         let codes = codes(&sampler, 0);
         let mut rng = Rng::new(0, Stream::Sampler, 0, 0);
-        let mut scratch = Scratch::new(UNITS);
+        let mut scratch = scratch();
         sampler.choose(&[], (&codes, UNITS), &mut rng, &mut scratch, &mut active);
         assert!(active.is_empty());
     }
@@ -143,7 +147,7 @@ fn top_k_keeps_those_with_the_best_estimated_logits() {
         };
         let mut found = vec![];
         let mut rng = Rng::new(0, Stream::Sampler, 0, 0);
-        let mut scratch = Scratch::new(UNITS);
+        let mut scratch = scratch();
         sampler.retrieve((&codes, UNITS), 0, &mut rng, &mut scratch, &mut found);
         let rest = (0..UNITS as u32).filter(|id| votes[*id as usize] > 0 && !found.contains(id));
         let best_left_out = rest.map(logit).fold(0.0, f64::max);
@@ -157,7 +161,7 @@ fn top_k_keeps_those_with_the_best_estimated_logits() {
 fn uniform_draws_every_neuron_equally_often() {
     let sampler = build(&SamplerConfig::Uniform { n_active: Some(60), log_q: true });
     let (draws, mut counts) = (4000, vec![0_u32; UNITS]);
-    let mut scratch = Scratch::new(UNITS);
+    let mut scratch = scratch();
     for item in 0..draws {
         let mut rng = Rng::new(4, Stream::Sampler, 0, item);
         let mut found = vec![];
@@ -177,7 +181,7 @@ fn uniform_draws_every_neuron_equally_often() {
 fn uniform_corrects_by_the_probability_of_being_drawn() {
     let sampler = build(&SamplerConfig::Uniform { n_active: Some(60), log_q: true });
     let labels: Vec<u32> = (0..10).collect();
-    let (mut rng, mut scratch) = (Rng::new(0, Stream::Sampler, 0, 0), Scratch::new(UNITS));
+    let (mut rng, mut scratch) = (Rng::new(0, Stream::Sampler, 0, 0), scratch());
     let drawn = sampler.choose(&labels, (&[], UNITS), &mut rng, &mut scratch, &mut vec![]);
     assert_eq!(drawn, Drawn { found: 10, log_q: (50.0_f64 / 490.0).ln() as f32 });
 }
@@ -190,7 +194,7 @@ fn a_share_of_random_neurons_stands_for_all_that_were_not_found() {
     }
     let sampler = build(&config);
     let codes = codes(&sampler, 3);
-    let (mut rng, mut scratch) = (Rng::new(0, Stream::Sampler, 0, 0), Scratch::new(UNITS));
+    let (mut rng, mut scratch) = (Rng::new(0, Stream::Sampler, 0, 0), scratch());
     let mut active = vec![];
     let drawn = sampler.choose(&[3], (&codes, UNITS), &mut rng, &mut scratch, &mut active);
     // 45 from the tables; the label is one of them.
@@ -204,7 +208,7 @@ fn the_corrected_sum_is_an_unbiased_estimate_of_the_whole() {
     let sampler = build(&SamplerConfig::Uniform { n_active: Some(60), log_q: true });
     let weight = |id: u32| 1.0 + f64::from(id % 7);
     let whole: f64 = (0..UNITS as u32).map(weight).sum();
-    let (repeats, mut scratch) = (4000, Scratch::new(UNITS));
+    let (repeats, mut scratch) = (4000, scratch());
     let estimates: Vec<f64> = (0..repeats)
         .map(|item| {
             let (mut rng, mut active) = (Rng::new(8, Stream::Sampler, 0, item as u64), vec![]);
