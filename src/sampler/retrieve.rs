@@ -37,7 +37,8 @@ impl Lsh {
         let Scratch { kernels, votes, candidates, order: graded } = scratch;
         let tables = self.index.tables();
         let n_tables = tables.n_tables();
-        // All buckets of a query together fit in the L1 cache, and each is somewhere else in memory.
+        // All buckets of a query are a few tens of kilobytes, each somewhere else in memory: asked for
+        // together, they arrive while the first ones are counted.
         for (table, &code) in codes.iter().enumerate() {
             let ids = tables.bucket(table, code);
             let read = &ids[..ids.len().min(self.bucket_size)];

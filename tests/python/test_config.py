@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import slide_rs as sr
 from slide_rs import checks, defaults, lsh, optim, samplers
@@ -96,7 +97,6 @@ def test_descriptions_can_not_be_changed_but_replaced() -> None:
 
 
 def test_numpy_numbers_are_numbers() -> None:
-    np = pytest.importorskip("numpy")
     config = sr.NetworkConfig(
         [SparseInput(np.int64(9)), Dense(np.int32(4)), SampledDense(np.uint8(5))],
         optimizer=optim.Adam(lr=np.float32(0.5)),

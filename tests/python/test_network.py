@@ -353,7 +353,8 @@ def test_exact_data_costs_no_warning(easy: Split) -> None:
     train, _ = easy
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        small(train).fit(train.X, train.Y, epochs=1, verbose=False, copy=False)
+        history = small(train).fit(train.X, train.Y, epochs=1, verbose=False, copy=False)
+    assert len(history["loss"]) == 1
 
 
 def test_the_version_is_that_of_the_package_and_the_build_is_described() -> None:
