@@ -4,6 +4,9 @@ mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rayon::prelude::*;
 
 use common::{Data, features, labels, with_threads};
 use slide_rs::Network;
@@ -49,6 +52,9 @@ fn steps_after_the_first_allocate_nothing() {
         };
         let (x, y) = (features(&data), labels(&data));
         let allocations = with_threads(2, || {
+            // A thread of the pool allocates when it first takes work from another: that is the
+            // pool's doing, once in its life, and happens here.
+            (0..64).into_par_iter().for_each(|_| std::thread::sleep(Duration::from_millis(1)));
             let mut network = Network::new(config).unwrap();
             network.train_batch(&x, &y, &rows).unwrap();
             network.train_batch(&x, &y, &rows[..40]).unwrap();
