@@ -9,7 +9,7 @@ impl Loss {
     pub fn target(self, labels: usize) -> f32 {
         match self {
             Self::Softmax => 1.0 / labels.max(1) as f32,
-            Self::SoftmaxPerLabel => 1.0,
+            _ => 1.0,
         }
     }
 

@@ -24,7 +24,7 @@ impl Update {
     #[must_use]
     pub fn new(config: &OptimizerConfig, lr: f32, t: u64) -> Self {
         match *config {
-            OptimizerConfig::Sgd { .. } => Self::Sgd { lr },
+            OptimizerConfig::Sgd { .. } | OptimizerConfig::Adagrad { .. } => Self::Sgd { lr },
             OptimizerConfig::Adam { beta1, beta2, eps, .. } => {
                 let unbias = |beta: f32| (1.0 / (1.0 - f64::from(beta).powf(t as f64))) as f32;
                 let (bias1, bias2) = (unbias(beta1), unbias(beta2));
@@ -47,7 +47,7 @@ impl Param {
     pub fn new(weights: Rows, optimizer: &OptimizerConfig) -> Self {
         let moments = match optimizer {
             OptimizerConfig::Adam { .. } => Some([weights.zeros_like(), weights.zeros_like()]),
-            OptimizerConfig::Sgd { .. } => None,
+            OptimizerConfig::Sgd { .. } | OptimizerConfig::Adagrad { .. } => None,
         };
         Self { weights, moments }
     }
@@ -132,8 +132,14 @@ impl ParamShard<'_> {
 mod tests {
     use super::*;
 
-    const ADAM: OptimizerConfig =
-        OptimizerConfig::Adam { lr: None, beta1: 0.9, beta2: 0.999, eps: 1e-8 };
+    const ADAM: OptimizerConfig = OptimizerConfig::Adam {
+        lr: None,
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-8,
+        weight_decay: 0.0,
+        mode: crate::config::AdamMode::Lazy,
+    };
 
     #[test]
     fn a_row_that_is_not_touched_rests() {
@@ -160,7 +166,7 @@ mod tests {
     #[test]
     fn gradient_descent_keeps_no_moments() {
         let kernels = Kernels::available().last().unwrap();
-        let sgd = OptimizerConfig::Sgd { lr: None };
+        let sgd = OptimizerConfig::Sgd { lr: None, momentum: 0.0, nesterov: false };
         let mut param = Param::new(Rows::zeros(70, 3), &sgd);
         assert!(param.moments().is_none());
         param.shards_mut()[5].update(&kernels, &Update::new(&sgd, 0.5, 9), 1, &[2.0; 16]);

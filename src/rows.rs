@@ -9,7 +9,7 @@ use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
 
 use crate::rng::{Rng, Stream};
-use crate::simd::LANES;
+use crate::simd::{Kernels, LANES};
 
 /// How many shards the rows of a layer are spread over.
 pub const SHARDS: usize = 64;
@@ -236,6 +236,48 @@ impl Rows {
     /// Row `id` with its padding.
     pub fn row_mut(&mut self, id: u32) -> &mut [f32] {
         self.matrix.row_mut(self.stripes.slot(id) as usize)
+    }
+
+    /// `out[k]`: the inner product of `x`, as long as the stride, with the row in `slots[k]`.
+    pub fn dot_rows(&self, kernels: &Kernels, slots: &[u32], x: &[f32], out: &mut [f32]) {
+        (kernels.dot_rows)(self.as_slice(), slots, x, out);
+    }
+
+    /// Adds `coefs[k]` times the row in `slots[k]`, for all k, to `y`, as long as the stride.
+    pub fn axpy_rows(&self, kernels: &Kernels, slots: &[u32], coefs: &[f32], y: &mut [f32]) {
+        (kernels.axpy_rows)(self.as_slice(), slots, coefs, y);
+    }
+
+    /// `out[k]`: the inner product of the row in `slots[k]` with the sparse vector that has
+    /// `values` at `columns`.
+    pub fn dot_columns(&self, slots: &[u32], (columns, values): (&[u32], &[f32]), out: &mut [f32]) {
+        for (out, &slot) in out.iter_mut().zip(slots) {
+            let row = self.matrix.row(slot as usize);
+            *out = columns.iter().zip(values).map(|(&j, x)| row[j as usize] * x).sum();
+        }
+    }
+
+    /// Adds to `out[j]` the entry at `columns[j]` of `coefs[k]` times the row in `slots[k]`, for
+    /// all k.
+    pub fn axpy_columns(&self, (slots, coefs): (&[u32], &[f32]), columns: &[u32], out: &mut [f32]) {
+        for (&slot, coef) in slots.iter().zip(coefs) {
+            let row = self.matrix.row(slot as usize);
+            for (out, &j) in out.iter_mut().zip(columns) {
+                *out += coef * row[j as usize];
+            }
+        }
+    }
+
+    /// `count` rows of a shard from place `first` on, as floats; `room` is used where they are not
+    /// stored so.
+    #[must_use]
+    pub fn tile<'a>(
+        &'a self,
+        (shard, first, count): (usize, usize, usize),
+        room: &'a mut Vec<f32>,
+    ) -> &'a [f32] {
+        room.clear();
+        &self.shards()[shard][first * self.stride()..][..count * self.stride()]
     }
 
     /// The slots of every shard.

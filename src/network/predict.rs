@@ -204,7 +204,7 @@ impl Network {
             let (found, high) = (n, u32::MAX as usize);
             return Err(Error::Range { name: "rows of X", found, low: 0, high });
         }
-        let units = || network.config.hidden.iter().map(|layer| layer.units);
+        let units = || network.config.hidden.iter().map(crate::config::HiddenConfig::units);
         let blocks = n.div_ceil(BLOCK).min(CHUNK);
         let mut tapes: Vec<Tape> = (0..blocks).map(|_| Tape::new(units())).collect();
         for first in (0..n).step_by(CHUNK * BLOCK) {

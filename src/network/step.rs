@@ -68,9 +68,13 @@ impl Network {
         let (hidden, Workspace { tapes, queries, deltas, .. }) =
             (&self.config.hidden, &mut self.workspace);
         if tapes.len() < blocks {
-            tapes.resize_with(blocks, || Tape::new(hidden.iter().map(|layer| layer.units)));
+            tapes.resize_with(blocks, || {
+                Tape::new(hidden.iter().map(crate::config::HiddenConfig::units))
+            });
         }
-        for (matrix, units) in deltas.iter_mut().zip(hidden.iter().map(|layer| layer.units)) {
+        for (matrix, units) in
+            deltas.iter_mut().zip(hidden.iter().map(crate::config::HiddenConfig::units))
+        {
             matrix.reset(n, units);
             queries.reset(n, units);
         }

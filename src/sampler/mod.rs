@@ -5,7 +5,7 @@ mod retrieve;
 
 use retrieve::Ranking;
 
-use crate::config::{Fill, SamplerConfig, Strategy, TablesConfig};
+use crate::config::{Fill, SamplerConfig, Strategy};
 use crate::lsh::{Index, SimHash};
 use crate::rng::Rng;
 use crate::rows::Stripes;
@@ -80,25 +80,31 @@ impl Sampler {
         let given = |n: Option<usize>| n.unwrap_or_else(|| stripes.rows());
         match config {
             SamplerConfig::Full {} => Self::Full,
-            SamplerConfig::Uniform { n_active, log_q } => {
+            SamplerConfig::Uniform { n_active, log_q }
+            | SamplerConfig::LogUniform { n_active, log_q }
+            | SamplerConfig::InBatch { n_active, log_q } => {
                 Self::Uniform { n_active: given(*n_active), log_q: *log_q }
             }
-            SamplerConfig::Lsh { strategy, n_active, fill, random_share, tables, rebuild } => {
-                let TablesConfig::Simhash { n_tables, n_hashes, bucket_size, seed } = tables;
-                let (l, k) = (n_tables.unwrap_or(1), n_hashes.unwrap_or(1));
-                let hash = SimHash::new(l, k, width, seed.unwrap_or(0));
+            SamplerConfig::Oracle { n_active, .. } => {
+                Self::Uniform { n_active: given(*n_active), log_q: true }
+            }
+            SamplerConfig::Lsh(config) => {
+                let (tables, rebuild) = (&config.tables, &config.rebuild);
+                let (l, k) = (tables.n_tables.unwrap_or(1), tables.n_hashes.unwrap_or(1));
+                let hash = SimHash::new(l, k, width, tables.seed.unwrap_or(0));
                 let (every, growth) = (rebuild.every.unwrap_or(1), rebuild.growth.unwrap_or(1.0));
-                let n_active = given(*n_active);
-                let share = if *fill == Fill::Random { random_share.unwrap_or(0.0) } else { 0.0 };
+                let n_active = given(config.n_active);
+                let fill = config.fill == Fill::Random;
+                let share = if fill { config.random_share.unwrap_or(0.0) } else { 0.0 };
                 let n_random = (share * n_active as f32) as usize;
                 Self::Lsh(Box::new(Lsh {
                     index: Index::new(hash, stripes),
                     rebuild: Rebuild::new(every, growth),
-                    strategy: *strategy,
+                    strategy: config.strategy,
                     n_active,
                     n_random: if n_active < stripes.rows() { n_random } else { 0 },
-                    bucket_size: given(*bucket_size),
-                    fill: *fill,
+                    bucket_size: given(tables.bucket_size),
+                    fill: config.fill,
                     ranking: Ranking::new(l, k),
                 }))
             }

@@ -17,8 +17,8 @@ impl Lsh {
         active: &mut Vec<u32>,
     ) {
         match self.strategy {
-            Strategy::Topk => self.top_k(codes, n, rng, scratch, active),
             Strategy::Vanilla => self.vanilla(codes, n, rng, scratch, active),
+            _ => self.top_k(codes, n, rng, scratch, active),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::OptimizerConfig;
-use crate::config::RebuildConfig;
+use crate::config::{LshConfig, TablesConfig};
 use crate::optim::Param;
 use crate::rng::Stream;
 use crate::rows::Rows;
@@ -12,19 +12,16 @@ const UNITS: usize = 500;
 const WIDTH: usize = 16;
 
 fn lsh(strategy: Strategy, n_active: usize, n_tables: usize) -> SamplerConfig {
-    SamplerConfig::Lsh {
-        strategy,
-        n_active: Some(n_active),
-        fill: Fill::Random,
-        random_share: Some(0.0),
-        tables: TablesConfig::Simhash {
-            n_tables: Some(n_tables),
-            n_hashes: Some(4),
-            bucket_size: Some(UNITS),
-            seed: Some(1),
-        },
-        rebuild: RebuildConfig { every: Some(1), growth: Some(1.0) },
-    }
+    let open = LshConfig::open();
+    let tables = TablesConfig {
+        n_tables: Some(n_tables),
+        n_hashes: Some(4),
+        bucket_size: Some(UNITS),
+        seed: Some(1),
+        ..open.tables.clone()
+    };
+    let n_active = Some(n_active);
+    SamplerConfig::Lsh(LshConfig { strategy, n_active, random_share: Some(0.0), tables, ..open })
 }
 
 fn scratch() -> Scratch {
@@ -32,7 +29,7 @@ fn scratch() -> Scratch {
 }
 
 fn weights() -> Param {
-    let sgd = OptimizerConfig::Sgd { lr: None };
+    let sgd = OptimizerConfig::Sgd { lr: None, momentum: 0.0, nesterov: false };
     Param::new(Rows::random(UNITS, WIDTH, 1.0, 0, 0), &sgd)
 }
 
@@ -189,8 +186,8 @@ fn uniform_corrects_by_the_probability_of_being_drawn() {
 #[test]
 fn a_share_of_random_neurons_stands_for_all_that_were_not_found() {
     let mut config = lsh(Strategy::Topk, 60, 20);
-    if let SamplerConfig::Lsh { random_share, .. } = &mut config {
-        *random_share = Some(0.25);
+    if let SamplerConfig::Lsh(lsh) = &mut config {
+        lsh.random_share = Some(0.25);
     }
     let sampler = build(&config);
     let codes = codes(&sampler, 3);

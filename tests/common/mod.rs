@@ -6,8 +6,9 @@ pub mod reference;
 
 use slide_rs::EpochOptions;
 use slide_rs::config::{
-    Activation, Decay, DenseConfig, Fill, InputConfig, Loss, NetworkConfig, OptimizerConfig,
-    OutputConfig, RebuildConfig, SamplerConfig, ScheduleConfig, Strategy, TablesConfig,
+    Activation, AdamMode, ClipConfig, Decay, DenseConfig, Dtype, HiddenConfig, InputConfig, Loss,
+    LshConfig, NetworkConfig, OptimizerConfig, OutputConfig, RebuildConfig, SamplerConfig,
+    ScheduleConfig, TablesConfig, UpdateMode,
 };
 use slide_rs::rng::{Rng, Stream};
 use slide_rs::sparse::{CsrView, Features, IdLists, Indices};
@@ -86,25 +87,28 @@ pub fn plain(features: usize, hidden: usize, units: usize) -> NetworkConfig {
 }
 
 pub fn lsh(n_active: usize) -> SamplerConfig {
-    SamplerConfig::Lsh {
-        strategy: Strategy::Topk,
+    let open = LshConfig::open();
+    SamplerConfig::Lsh(LshConfig {
         n_active: Some(n_active),
-        fill: Fill::Random,
         random_share: Some(0.25),
-        tables: TablesConfig::Simhash {
-            n_tables: Some(20),
-            n_hashes: Some(4),
-            bucket_size: None,
-            seed: None,
-        },
-        rebuild: RebuildConfig { every: Some(3), growth: Some(1.5) },
-    }
+        tables: TablesConfig { n_tables: Some(20), n_hashes: Some(4), ..open.tables.clone() },
+        rebuild: RebuildConfig { every: Some(3), growth: Some(1.5), ..open.rebuild.clone() },
+        ..open
+    })
 }
 
 /// For `Data::small`: without dropout; all neurons computed, by active sets or by products.
 pub fn config(hidden: &[usize], activation: Activation, norm: f32, sampled: bool) -> NetworkConfig {
-    let layer =
-        |units: &usize| DenseConfig { units: *units, activation, norm: Some(norm), dropout: 0.0 };
+    let layer = |&units: &usize| {
+        HiddenConfig::Dense(DenseConfig {
+            units,
+            activation,
+            norm: Some(norm),
+            dropout: 0.0,
+            dtype: Dtype::F32,
+            optimizer: None,
+        })
+    };
     NetworkConfig {
         seed: 3,
         loss: Loss::Softmax,
@@ -114,9 +118,25 @@ pub fn config(hidden: &[usize], activation: Activation, norm: f32, sampled: bool
             units: 70,
             bias: true,
             sampler: if sampled { lsh(70) } else { SamplerConfig::Full {} },
+            dtype: Dtype::F32,
+            optimizer: None,
         },
-        optimizer: OptimizerConfig::Adam { lr: Some(0.01), beta1: 0.9, beta2: 0.999, eps: 1e-8 },
+        optimizer: adam(0.01),
+        clip: ClipConfig::default(),
         schedule: ScheduleConfig { warmup: Some(0), decay: Decay::Constant },
+        update: UpdateMode::Sharded,
+    }
+}
+
+/// Lazy Adam with the usual decays.
+pub const fn adam(lr: f32) -> OptimizerConfig {
+    OptimizerConfig::Adam {
+        lr: Some(lr),
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-8,
+        weight_decay: 0.0,
+        mode: AdamMode::Lazy,
     }
 }
 

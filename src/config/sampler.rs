@@ -1,0 +1,213 @@
+//! Which neurons a sample computes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+
+use super::check::{ensure, share};
+use super::{BucketPolicy, FamilyConfig, Projection, RebuildConfig, TablesConfig};
+
+/// Which neurons a sample computes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum SamplerConfig {
+    /// Those that hash tables return for the layer's input, and random ones.
+    Lsh(LshConfig),
+    /// Random ones up to `n_active`.
+    Uniform {
+        /// Neurons computed for a sample, labels included.
+        n_active: Option<usize>,
+        /// Whether log q is subtracted from the logits of sampled negatives.
+        log_q: bool,
+    },
+    /// Random ones, of which those with low ids are more likely: P(id) = log(1 + 1 / (id + 1)) /
+    /// log(units + 1).
+    LogUniform {
+        /// Neurons computed for a sample, labels included.
+        n_active: Option<usize>,
+        /// Whether log q is subtracted from the logits of sampled negatives.
+        log_q: bool,
+    },
+    /// The labels of the other samples of the batch.
+    InBatch {
+        /// Neurons computed for a sample at most, labels included; all when not given.
+        n_active: Option<usize>,
+        /// Whether log q is subtracted from the logits of sampled negatives.
+        log_q: bool,
+    },
+    /// Those with the highest logits, found by computing all.
+    Oracle {
+        /// Neurons computed for a sample, labels included.
+        n_active: Option<usize>,
+        /// As for [`LshConfig`].
+        random_share: Option<f32>,
+    },
+    /// All.
+    Full {},
+}
+
+/// Neurons that hash tables return for the layer's input, and random ones.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LshConfig {
+    /// How candidates are chosen.
+    pub strategy: Strategy,
+    /// Neurons computed for a sample at most, labels included.
+    pub n_active: Option<usize>,
+    /// Neurons computed for a sample at least; `n_active` when not given.
+    pub min_active: Option<usize>,
+    /// How neurons that are missing to `min_active` are found.
+    pub fill: Fill,
+    /// Share of the active neurons that is drawn at random and stands, by log q, for all neurons
+    /// that were not found; 0 for none.
+    pub random_share: Option<f32>,
+    /// From which logits log q is subtracted.
+    pub log_q: LogQ,
+    /// The hash tables.
+    pub tables: TablesConfig,
+    /// When moved rows are inserted again.
+    pub rebuild: RebuildConfig,
+}
+
+/// From which logits the log of the probability of being active is subtracted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogQ {
+    /// From those of random neurons, where a share of the active ones is random.
+    Random,
+    /// From those of found neurons as well, by the angle between row and query.
+    All,
+    /// From none.
+    None,
+}
+
+/// How candidates from the tables become active neurons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// Those with the best logits, as estimated from the number of tables they are found in.
+    Topk,
+    /// Whole buckets, tables in random order, until there are enough.
+    Vanilla,
+    /// Those found in at least so many tables.
+    Threshold {
+        /// Tables; at least 1.
+        min_count: usize,
+    },
+    /// All ids of all buckets.
+    Union,
+}
+
+/// How missing neurons are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fill {
+    /// Drawn without replacement, anew for each sample.
+    Random,
+    /// Not at all: fewer are computed.
+    None,
+}
+
+impl LshConfig {
+    /// Everything left to rule.
+    #[must_use]
+    pub const fn open() -> Self {
+        Self {
+            strategy: Strategy::Topk,
+            n_active: None,
+            min_active: None,
+            fill: Fill::Random,
+            random_share: None,
+            log_q: LogQ::Random,
+            tables: TablesConfig {
+                family: FamilyConfig::Simhash { projection: Projection::Gaussian },
+                n_tables: None,
+                n_hashes: None,
+                bucket_size: None,
+                bucket_policy: BucketPolicy::Window,
+                seed: None,
+                center: false,
+                normalize: false,
+                append_bias: true,
+                mips: false,
+            },
+            rebuild: RebuildConfig { every: None, growth: None, drift: None, redraw: None },
+        }
+    }
+
+    /// Whether everything but the seed is left to rule.
+    fn is_open(&self) -> bool {
+        let tables = TablesConfig { seed: None, ..self.tables.clone() };
+        Self { tables, fill: Fill::Random, ..self.clone() } == Self::open()
+    }
+}
+
+impl SamplerConfig {
+    /// Checks every value that is given.
+    pub(super) fn check(&self, units: usize) -> Result<()> {
+        let active = |name: &'static str, n: Option<usize>| {
+            let n = n.unwrap_or(1);
+            let wanted = "at least 1 and at most the number of units";
+            ensure((1..=units).contains(&n), name, n, wanted)
+        };
+        match self {
+            Self::Full {} => Ok(()),
+            Self::Uniform { n_active, .. }
+            | Self::LogUniform { n_active, .. }
+            | Self::InBatch { n_active, .. } => active("sampler.n_active", *n_active),
+            Self::Oracle { n_active, random_share } => {
+                share("sampler.random_share", random_share.unwrap_or(0.0))?;
+                active("sampler.n_active", *n_active)
+            }
+            Self::Lsh(lsh) => {
+                active("sampler.n_active", lsh.n_active)?;
+                active("sampler.min_active", lsh.min_active)?;
+                let (least, most) = (lsh.min_active.unwrap_or(1), lsh.n_active.unwrap_or(units));
+                ensure(least <= most, "sampler.min_active", least, "at most n_active")?;
+                share("sampler.random_share", lsh.random_share.unwrap_or(0.0))?;
+                if let Strategy::Threshold { min_count } = lsh.strategy {
+                    ensure(min_count > 0, "sampler.min_count", min_count, "at least 1")?;
+                }
+                lsh.tables.check()?;
+                lsh.rebuild.check()
+            }
+        }
+    }
+
+    /// Fills in what is open for a layer of `units` neurons.
+    pub(crate) fn resolve(&mut self, units: usize, seed: u64) {
+        if units < DENSE_BELOW && matches!(self, Self::Lsh(lsh) if lsh.is_open()) {
+            *self = Self::Full {};
+        }
+        match self {
+            Self::Full {} => {}
+            Self::InBatch { n_active, .. } => _ = n_active.get_or_insert(units),
+            Self::Uniform { n_active, .. } | Self::LogUniform { n_active, .. } => {
+                n_active.get_or_insert(active(units));
+            }
+            Self::Oracle { n_active, random_share } => {
+                n_active.get_or_insert(active(units));
+                random_share.get_or_insert(RANDOM_SHARE);
+            }
+            Self::Lsh(lsh) => {
+                let n = *lsh.n_active.get_or_insert(active(units));
+                lsh.min_active.get_or_insert(n);
+                lsh.random_share.get_or_insert(RANDOM_SHARE);
+                lsh.tables.resolve(units, seed);
+                lsh.rebuild.resolve(units);
+            }
+        }
+    }
+}
+
+/// Below this many outputs a dense product is cheaper than finding the few that matter.
+const DENSE_BELOW: usize = 1000;
+
+/// Half for the hard ones, half for the tail of the softmax.
+const RANDOM_SHARE: f32 = 0.5;
+
+/// A few in a thousand: the found ones hold nearly all of the softmax, and the random ones stand
+/// for the rest whatever their number.
+fn active(units: usize) -> usize {
+    (units / 200).clamp(64, 1000).min(units)
+}

@@ -1,0 +1,154 @@
+//! The hash tables of a layer, and when its rows are inserted again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+
+use super::check::{ensure, share};
+
+/// The hash tables of a layer.
+#[expect(clippy::struct_excessive_bools, reason = "four options that are independent")]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TablesConfig {
+    /// What turns a vector into codes.
+    pub family: FamilyConfig,
+    /// L, the number of tables.
+    pub n_tables: Option<usize>,
+    /// K, the hash functions that make up a table's code.
+    pub n_hashes: Option<usize>,
+    /// The most ids that count in one bucket.
+    pub bucket_size: Option<usize>,
+    /// Which ids count in a bucket that holds more.
+    pub bucket_policy: BucketPolicy,
+    /// Seed of the functions; the network's when not given.
+    pub seed: Option<u64>,
+    /// Whether the mean row is subtracted from the rows.
+    pub center: bool,
+    /// Whether vectors are scaled to norm 1, the additional coordinate included.
+    pub normalize: bool,
+    /// Whether rows carry their bias, and queries a 1, as one more coordinate.
+    pub append_bias: bool,
+    /// Whether rows are brought to one length by one more coordinate, in which queries are 0.
+    pub mips: bool,
+}
+
+/// A family of hash functions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum FamilyConfig {
+    /// Signs of random projections.
+    Simhash {
+        /// How the projections are drawn.
+        projection: Projection,
+    },
+    /// Winner take all: which of a few random coordinates is the largest.
+    Wta {
+        /// Coordinates that are compared, a power of two.
+        bin_size: usize,
+    },
+    /// The same for sparse vectors, with bins shared by permutations and empty ones filled.
+    Dwta {
+        /// Coordinates that are compared, a power of two.
+        bin_size: usize,
+    },
+    /// One-permutation `MinHash` of the set of the largest coordinates, empty bins filled.
+    Doph {
+        /// Coordinates in the set.
+        top: usize,
+    },
+}
+
+/// How the entries of random projections are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Projection {
+    /// Standard normal.
+    Gaussian,
+    /// +1 or -1.
+    Rademacher,
+    /// +1 or -1 on a random third of the coordinates, 0 elsewhere.
+    Sparse,
+}
+
+/// Which ids count in a bucket that holds more than `bucket_size`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BucketPolicy {
+    /// All are kept, and a query reads a window at a random place.
+    Window,
+    /// A uniform sample is kept when the tables are built.
+    Reservoir,
+    /// Those inserted last are kept.
+    Fifo,
+}
+
+/// When moved rows are inserted again, and when new functions are drawn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RebuildConfig {
+    /// Steps to the first time.
+    pub every: Option<u64>,
+    /// Each pause is this many times the one before.
+    pub growth: Option<f32>,
+    /// Share of the bits of a sample of rows that must have changed; without it, none need have.
+    pub drift: Option<f32>,
+    /// New functions are drawn every so many times; never when not given.
+    pub redraw: Option<u64>,
+}
+
+impl TablesConfig {
+    /// Checks every value that is given.
+    pub(super) fn check(&self) -> Result<()> {
+        let (l, k) = (self.n_tables.unwrap_or(1), self.n_hashes.unwrap_or(1));
+        // Votes are counted in bytes.
+        ensure((1..=255).contains(&l), "tables.n_tables", l, "from 1 to 255")?;
+        ensure((1..=16).contains(&k), "tables.n_hashes", k, "from 1 to 16")?;
+        let cap = self.bucket_size.unwrap_or(1);
+        ensure(cap > 0, "tables.bucket_size", cap, "at least 1")?;
+        match self.family {
+            FamilyConfig::Simhash { .. } => Ok(()),
+            FamilyConfig::Wta { bin_size: m } | FamilyConfig::Dwta { bin_size: m } => {
+                let fine = m.is_power_of_two() && (2..=256).contains(&m);
+                ensure(fine, "tables.bin_size", m, "a power of two from 2 to 256")
+            }
+            FamilyConfig::Doph { top } => ensure(top > 0, "tables.top", top, "at least 1"),
+        }
+    }
+
+    /// Fills in what is open for a layer of `units` rows.
+    pub(super) fn resolve(&mut self, units: usize, seed: u64) {
+        let k = *self.n_hashes.get_or_insert(hashes(units));
+        self.n_tables.get_or_insert(TABLES);
+        self.bucket_size.get_or_insert(4 * (units >> k).max(32));
+        self.seed.get_or_insert(seed);
+    }
+}
+
+impl RebuildConfig {
+    /// Checks every value that is given.
+    pub(super) fn check(&self) -> Result<()> {
+        let every = self.every.unwrap_or(1);
+        ensure(every > 0, "rebuild.every", every, "at least 1 step")?;
+        let growth = self.growth.unwrap_or(1.0);
+        let fine = growth.is_finite() && growth >= 1.0;
+        ensure(fine, "rebuild.growth", growth, "at least 1")?;
+        share("rebuild.drift", self.drift.unwrap_or(0.0))?;
+        ensure(self.redraw != Some(0), "rebuild.redraw", 0, "at least 1")
+    }
+
+    /// Hashing all rows costs about as much as training on `units / 50` samples; this keeps it
+    /// below a tenth.
+    pub(super) fn resolve(&mut self, units: usize) {
+        self.every.get_or_insert((units as u64 / 500).clamp(8, 1000));
+        self.growth.get_or_insert(1.1);
+    }
+}
+
+/// Tables trade recall against the time to count their candidates.
+const TABLES: usize = 96;
+
+/// As many bits as leave about a hundred rows in a bucket.
+fn hashes(units: usize) -> usize {
+    ((units as f64 / 100.0).log2().round() as usize).clamp(3, 16)
+}
