@@ -41,6 +41,7 @@ pub mod schedule;
 pub mod simd;
 pub mod sparse;
 pub mod tape;
+mod targets;
 pub mod touched;
 
 #[cfg(feature = "python")]
@@ -48,3 +49,4 @@ mod python;
 
 pub use error::{Error, Result};
 pub use network::{BatchReport, Counters, EpochOptions, EpochReport, Mode, Network, Progress};
+pub use targets::Targets;

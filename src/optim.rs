@@ -99,6 +99,13 @@ pub struct ParamShard<'a> {
 }
 
 impl ParamShard<'_> {
+    /// `count` rows from place `first` on, as floats; `room` is used where they are not stored so.
+    #[must_use]
+    pub fn tile<'b>(&'b self, (first, count): (usize, usize), room: &'b mut Vec<f32>) -> &'b [f32] {
+        room.clear();
+        &self.w[first * self.stride..][..count * self.stride]
+    }
+
     /// The weights of the shard.
     #[must_use]
     pub const fn weights(&self) -> &[f32] {
@@ -115,8 +122,25 @@ impl ParamShard<'_> {
         }
     }
 
+    /// Changes the entries at `columns` of the row at place `local` by those of its gradient.
+    pub fn update_columns(
+        &mut self,
+        kernels: &Kernels,
+        update: &Update,
+        local: usize,
+        (_columns, gradient): (&[u32], &mut [f32]),
+    ) {
+        self.update(kernels, update, local, gradient);
+    }
+
     /// Changes the row at place `local` by its `gradient`, which is as long as the stride.
-    pub fn update(&mut self, kernels: &Kernels, update: &Update, local: usize, gradient: &[f32]) {
+    pub fn update(
+        &mut self,
+        kernels: &Kernels,
+        update: &Update,
+        local: usize,
+        gradient: &mut [f32],
+    ) {
         let place = local * self.stride..(local + 1) * self.stride;
         let w = &mut self.w[place.clone()];
         match update {
@@ -146,8 +170,8 @@ mod tests {
         let kernels = Kernels::available().last().unwrap();
         let mut param = Param::new(Rows::random(200, 20, 1.0, 0, 0), &ADAM);
         let before = param.clone();
-        let gradient = vec![0.5; 32];
-        param.shards_mut()[3].update(&kernels, &Update::new(&ADAM, 0.1, 1), 1, &gradient);
+        let mut gradient = vec![0.5; 32];
+        param.shards_mut()[3].update(&kernels, &Update::new(&ADAM, 0.1, 1), 1, &mut gradient);
         for id in 0..200 {
             let same = param.weights().row(id) == before.weights().row(id);
             assert_eq!(same, id != 64 + 3);
@@ -158,7 +182,7 @@ mod tests {
     fn the_first_adam_step_is_as_long_as_the_learning_rate() {
         let kernels = Kernels::available().last().unwrap();
         let mut param = Param::new(Rows::zeros(1, 1), &ADAM);
-        param.shards_mut()[0].update(&kernels, &Update::new(&ADAM, 0.1, 1), 0, &[3.0; 16]);
+        param.shards_mut()[0].update(&kernels, &Update::new(&ADAM, 0.1, 1), 0, &mut [3.0; 16]);
         // m / (1 - beta1) = g and sqrt(v / (1 - beta2)) = |g|, each to a few roundings.
         assert!((param.weights().row(0)[0] + 0.1).abs() < 1e-6);
     }
@@ -169,7 +193,7 @@ mod tests {
         let sgd = OptimizerConfig::Sgd { lr: None, momentum: 0.0, nesterov: false };
         let mut param = Param::new(Rows::zeros(70, 3), &sgd);
         assert!(param.moments().is_none());
-        param.shards_mut()[5].update(&kernels, &Update::new(&sgd, 0.5, 9), 1, &[2.0; 16]);
+        param.shards_mut()[5].update(&kernels, &Update::new(&sgd, 0.5, 9), 1, &mut [2.0; 16]);
         assert_eq!(param.weights().row(69)[..3], [-1.0; 3]);
     }
 }

@@ -189,10 +189,28 @@ impl HiddenConfig {
     }
 
     /// The norm its outputs are scaled to.
+    #[must_use]
+    pub const fn norm(&self) -> Option<f32> {
+        match self {
+            Self::Dense(layer) => layer.norm,
+            Self::Sampled(layer) => layer.norm,
+        }
+    }
+
+    /// The norm its outputs are scaled to.
     pub(crate) const fn norm_mut(&mut self) -> &mut Option<f32> {
         match self {
             Self::Dense(layer) => &mut layer.norm,
             Self::Sampled(layer) => &mut layer.norm,
+        }
+    }
+
+    /// What changes its weights, where it says so itself.
+    #[must_use]
+    pub const fn optimizer(&self) -> Option<&OptimizerConfig> {
+        match self {
+            Self::Dense(layer) => layer.optimizer.as_ref(),
+            Self::Sampled(layer) => layer.optimizer.as_ref(),
         }
     }
 

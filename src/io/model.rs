@@ -11,7 +11,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
-use crate::config::NetworkConfig;
+use crate::config::{HiddenConfig, NetworkConfig};
 use crate::error::{Error, Result};
 use crate::network::{Counters, Network};
 use crate::optim::Param;
@@ -150,8 +150,20 @@ fn check_sizes(
 ) -> std::result::Result<(), String> {
     let mut inputs = config.input.features;
     for (i, layer) in config.hidden.iter().enumerate() {
-        words(tensors, &format!("hidden.{i}.weight"), [inputs, layer.units()])?;
-        words(tensors, &format!("hidden.{i}.bias"), [1, layer.units()])?;
+        let (units, weight, bias) =
+            (layer.units(), format!("hidden.{i}.weight"), format!("hidden.{i}.bias"));
+        match layer {
+            HiddenConfig::Dense(_) => {
+                words(tensors, &weight, [inputs, units])?;
+                words(tensors, &bias, [1, units])?;
+            }
+            HiddenConfig::Sampled(layer) => {
+                words(tensors, &weight, [units, inputs])?;
+                if layer.bias {
+                    words(tensors, &bias, [units, 1])?;
+                }
+            }
+        }
         inputs = layer.units();
     }
     words(tensors, "output.weight", [config.output.units, inputs])?;
