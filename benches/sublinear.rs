@@ -14,7 +14,7 @@ mod counting;
 use std::hint::black_box;
 use std::time::Instant;
 
-use slide_rs::config::{Dtype, OptimizerConfig, OutputConfig, SamplerConfig};
+use slide_rs::config::{Dtype, OptimizerConfig, OutputConfig, SamplerConfig, UpdateMode};
 use slide_rs::layer::{BatchInputs, Place, Sampled, ShardScratch};
 use slide_rs::optim::Update;
 use slide_rs::rng::{Rng, Stream};
@@ -88,8 +88,14 @@ impl Step {
             dtype: Dtype::F32,
             optimizer: None,
         };
-        let place =
-            Place { inputs: INPUTS, input_norm: 1.0, optimizer: &OPTIMIZER, seed: 0, number: 1 };
+        let place = Place {
+            inputs: INPUTS,
+            input_norm: 1.0,
+            optimizer: &OPTIMIZER,
+            update: UpdateMode::Sharded,
+            seed: 0,
+            number: 1,
+        };
         let mut x = Matrix::zeros(1, INPUTS);
         Rng::new(0, Stream::Probe, 0, 0).fill_normal(1.0, x.row_mut(0));
         let mut scratch = Vec::new();

@@ -26,6 +26,7 @@
 
 pub mod config;
 mod error;
+pub mod hogwild;
 pub mod io;
 pub mod layer;
 pub mod loss;

@@ -5,6 +5,7 @@
 //! rows are present.
 
 use crate::config::{Activation, DenseConfig};
+use crate::hogwild::SharedSums;
 use crate::optim::{Param, Update};
 use crate::rng::{Rng, Stream};
 use crate::rows::{Matrix, Rows};
@@ -25,6 +26,7 @@ type Training = Option<(u64, u64)>;
 pub struct Dense {
     weights: Param,
     bias: Param,
+    sums: Option<SharedSums>,
     activation: Activation,
     norm: f32,
     dropout: f32,
@@ -46,6 +48,7 @@ impl Dense {
         Self {
             slots: ids.iter().map(|&id| stripes.slot(id)).collect(),
             ids,
+            sums: place.sums(&weights),
             weights: Param::new(weights, optimizer),
             bias: Param::new(Rows::zeros(1, config.units), optimizer),
             activation: config.activation,
@@ -167,7 +170,12 @@ impl Dense {
         scratch: &mut [ShardScratch],
         sum: &mut Vec<f32>,
     ) {
-        let target = Target { weights: &mut self.weights, bias: None, moved: None };
+        let target = Target {
+            weights: &mut self.weights,
+            bias: None,
+            moved: None,
+            sums: self.sums.as_ref(),
+        };
         target.update(how, parts, BatchInputs::Dense(deltas), scratch);
         let (kernels, update) = how;
         sum.clear();

@@ -4,7 +4,10 @@
 //! The same layer serves anywhere: its inputs are dense or sparse, and its outputs are the sparse
 //! inputs of the next layer, or the logits of the network (`output.rs`).
 
-use crate::config::{Activation, OptimizerConfig, OutputConfig, SampledConfig, SamplerConfig};
+use crate::config::{
+    Activation, OptimizerConfig, OutputConfig, SampledConfig, SamplerConfig, UpdateMode,
+};
+use crate::hogwild::SharedSums;
 use crate::optim::{Param, Update};
 use crate::per_thread::PerThread;
 use crate::rng::{Rng, Stream};
@@ -28,6 +31,7 @@ pub struct Sampled {
     pub(super) scratch: PerThread<Scratch>,
     /// Room for exact products; taken by one block at a time.
     pub(super) rooms: PerThread<Room>,
+    sums: Option<SharedSums>,
     activation: Activation,
     norm: f32,
     number: u64,
@@ -42,10 +46,20 @@ pub struct Place<'a> {
     pub input_norm: f32,
     /// What changes the weights, unless the layer says so itself.
     pub optimizer: &'a OptimizerConfig,
+    /// How the tasks of a step share the gradients.
+    pub update: UpdateMode,
     /// Seed of the network.
     pub seed: u64,
     /// Number of the layer.
     pub number: u64,
+}
+
+impl Place<'_> {
+    /// What the gradients of `weights` are summed in, where the tasks of a step race.
+    pub(super) fn sums(&self, weights: &Rows) -> Option<SharedSums> {
+        let racing = self.update == UpdateMode::Hogwild;
+        racing.then(|| SharedSums::new(weights.stripes(), weights.stride()))
+    }
 }
 
 impl Sampled {
@@ -76,6 +90,7 @@ impl Sampled {
         Self {
             sampler: Sampler::new(sampler, weights.stripes(), place.inputs),
             bias: bias.then(|| Param::new(Rows::column(units), optimizer)),
+            sums: place.sums(&weights),
             weights: Param::new(weights, optimizer),
             scratch: PerThread::default(),
             rooms: PerThread::default(),
@@ -251,7 +266,12 @@ impl Sampled {
         scratch: &mut [ShardScratch],
     ) {
         let moved = self.sampler.index_mut().map(crate::lsh::Index::moved_mut);
-        let target = Target { weights: &mut self.weights, bias: self.bias.as_mut(), moved };
+        let target = Target {
+            weights: &mut self.weights,
+            bias: self.bias.as_mut(),
+            moved,
+            sums: self.sums.as_ref(),
+        };
         target.update(how, parts, inputs, scratch);
     }
 

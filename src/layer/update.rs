@@ -7,6 +7,7 @@
 
 use rayon::prelude::*;
 
+use crate::hogwild::SharedSums;
 use crate::optim::{Param, Update};
 use crate::rows::SHARDS;
 use crate::simd::Kernels;
@@ -31,9 +32,58 @@ pub(super) struct Target<'a> {
     pub(super) weights: &'a mut Param,
     pub(super) bias: Option<&'a mut Param>,
     pub(super) moved: Option<[&'a mut [bool]; SHARDS]>,
+    pub(super) sums: Option<&'a SharedSums>,
 }
 
 impl Target<'_> {
+    /// The same with gradients that all tasks add to at once; whole rows change.
+    fn race<'e, I: Iterator<Item = &'e Edges> + Clone>(
+        self,
+        sums: &SharedSums,
+        (kernels, update): (&Kernels, &Update),
+        parts: impl Fn() -> I + Sync,
+        inputs: BatchInputs<'_>,
+        scratch: &mut [ShardScratch],
+    ) {
+        let n = parts().count();
+        (0..n).into_par_iter().for_each(|part| {
+            let Some(edges) = parts().nth(part) else { return };
+            for shard in 0..SHARDS {
+                let (locals, samples, coefs) = edges.shard(shard);
+                for ((&local, &sample), &coef) in locals.iter().zip(samples).zip(coefs) {
+                    match inputs {
+                        BatchInputs::Dense(inputs) => {
+                            sums.add((shard, local), coef, inputs.row(sample as usize));
+                        }
+                        BatchInputs::Sparse { .. } => {
+                            sums.add_columns((shard, local), coef, inputs.sparse(sample));
+                        }
+                    }
+                }
+            }
+        });
+        let stride = self.weights.weights().stride();
+        let bias = each(self.bias.map(Param::shards_mut));
+        let moved = each(self.moved);
+        let weights = self.weights.shards_mut().into_par_iter();
+        let tasks = weights.zip(bias).zip(moved).zip(scratch).enumerate();
+        tasks.for_each(|(shard, (((mut weights, mut bias), mut moved), scratch))| {
+            let gradient = &mut scratch.gradient;
+            gradient.resize(stride, 0.0);
+            let mut from = 0;
+            while let Some((local, coefs)) = sums.take(shard, from, gradient) {
+                weights.update(kernels, update, local, gradient);
+                if let Some(bias) = &mut bias {
+                    bias.update(kernels, update, local, &mut [coefs]);
+                }
+                if let Some(moved) = &mut moved {
+                    moved[local] = true;
+                }
+                from = local + 1;
+            }
+        });
+    }
+
     /// Changes every row that has edges in `parts`; an edge of sample `s` adds
     /// `coefficient * inputs[s]` to the gradient of its row. With sparse inputs only the touched
     /// entries of a row change, where the optimiser allows it.
@@ -44,6 +94,9 @@ impl Target<'_> {
         inputs: BatchInputs<'_>,
         scratch: &mut [ShardScratch],
     ) {
+        if let Some(sums) = self.sums {
+            return self.race(sums, (kernels, update), parts, inputs, scratch);
+        }
         let stride = self.weights.weights().stride();
         let bias = each(self.bias.map(Param::shards_mut));
         let moved = each(self.moved);

@@ -3,6 +3,7 @@
 
 mod epoch;
 mod predict;
+mod recall;
 mod step;
 
 use std::time::Instant;
@@ -103,8 +104,14 @@ impl Network {
         let config = config.resolve();
         check_memory(config.bytes())?;
         let (optimizer, seed) = (&config.optimizer, config.seed);
-        let mut place =
-            Place { inputs: config.input.features, input_norm: 1.0, optimizer, seed, number: 0 };
+        let mut place = Place {
+            inputs: config.input.features,
+            input_norm: 1.0,
+            optimizer,
+            update: config.update,
+            seed,
+            number: 0,
+        };
         let mut hidden: Vec<Hidden> = Vec::with_capacity(config.hidden.len());
         for layer in &config.hidden {
             let sparse = hidden.last().is_none_or(|before| before.sampled().is_some());

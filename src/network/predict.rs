@@ -6,12 +6,10 @@ use crate::error::{Error, Result};
 use crate::layer::TopK;
 use crate::layer::{Inputs, forward};
 use crate::rows::{Matrix, SHARDS};
-use crate::sampler::Sampler;
 use crate::sparse::{Features, IdLists};
 use crate::tape::{BLOCK, Tape};
 
 use super::Network;
-use super::epoch::row_numbers;
 
 /// Labels that are scored for each one asked for, at least, in mode [`Mode::Lsh`].
 const CANDIDATES: usize = 10;
@@ -130,43 +128,6 @@ impl Network {
         Ok(scores)
     }
 
-    /// Retrieval recall: the share of rows whose exact best label is among the neurons that the
-    /// sampler finds, before labels are forced in and before random fill. NaN without rows.
-    ///
-    /// # Errors
-    ///
-    /// If a row is out of range, the arrays change during the call, or `go_on` says no.
-    pub fn recall_at_1(
-        &mut self,
-        x: &Features<'_>,
-        rows: Option<&[i64]>,
-        go_on: impl FnMut() -> bool,
-    ) -> Result<f64> {
-        let rows = rows.map(|rows| row_numbers(rows, x.len())).transpose()?;
-        let rows = rows.as_deref();
-        let n = rows.map_or(x.len(), <[u32]>::len);
-        if matches!(self.output.sampler(), Sampler::Full) || n == 0 {
-            return Ok(if n == 0 { f64::NAN } else { 1.0 });
-        }
-        let mut best = vec![-1; n];
-        let mut scores = vec![0.0; n];
-        let mut room = Exact::new(self, 1);
-        let mut hits = 0;
-        self.each_chunk(x, rows, go_on, |network, first, tapes| {
-            let rows: usize = tapes.iter().map(|tape| tape.len).sum();
-            let best = &mut best[first..first + rows];
-            room.run(network, tapes, (best, &mut scores[first..first + rows]));
-            let blocks = tapes.par_iter_mut().zip(best.par_chunks(BLOCK));
-            let hit = blocks.map(|(tape, best)| {
-                network.output.retrieve(&network.kernels, network.config.seed, 0, tape);
-                let found = |i: usize| tape.output.active.of(i).0;
-                (0..tape.len).filter(|&i| found(i).contains(&(best[i] as u32))).count()
-            });
-            hits += hit.sum::<usize>();
-        })?;
-        Ok(hits as f64 / n as f64)
-    }
-
     /// The best `k` of what the hash tables return for every sample of the tapes.
     fn found(&self, tapes: &mut [Tape], k: usize, (ids, scores): (&mut [i32], &mut [f32])) {
         let out = ids.par_chunks_mut(BLOCK * k).zip(scores.par_chunks_mut(BLOCK * k));
@@ -187,7 +148,7 @@ impl Network {
 
     /// Brings chunks of rows up to the input of the output layer and hands them to `work`, with
     /// the number of their first row.
-    fn each_chunk(
+    pub(super) fn each_chunk(
         &mut self,
         x: &Features<'_>,
         rows: Option<&[u32]>,
@@ -266,13 +227,13 @@ fn is_finite(inputs: Inputs<'_>, i: usize) -> bool {
 }
 
 /// Room for an exact search: the queries of each group of rows, and their best so far.
-struct Exact {
+pub(super) struct Exact {
     k: usize,
     groups: Vec<(Matrix, Vec<TopK>)>,
 }
 
 impl Exact {
-    fn new(network: &Network, k: usize) -> Self {
+    pub(super) fn new(network: &Network, k: usize) -> Self {
         let width = network.output.params().0.weights().width();
         let group = || {
             (
@@ -284,7 +245,12 @@ impl Exact {
     }
 
     /// The best of all labels for every sample of the tapes.
-    fn run(&mut self, network: &Network, tapes: &[Tape], (ids, scores): (&mut [i32], &mut [f32])) {
+    pub(super) fn run(
+        &mut self,
+        network: &Network,
+        tapes: &[Tape],
+        (ids, scores): (&mut [i32], &mut [f32]),
+    ) {
         let k = self.k;
         let out = ids.par_chunks_mut(WIDE * k).zip(scores.par_chunks_mut(WIDE * k));
         let tapes = tapes.par_chunks(WIDE / BLOCK);

@@ -319,18 +319,20 @@ impl PyNetwork {
         scores.into_pyarray(py).reshape([x.len(), self.units])
     }
 
-    /// The share of rows whose exact best label the sampler finds.
-    #[pyo3(signature = (x, rows=None))]
-    fn recall_at_1<'py>(
+    /// The mean share of the exact best `k` labels of a row that the sampler finds.
+    #[pyo3(signature = (x, rows=None, k=1))]
+    fn recall_at_k<'py>(
         &self,
         py: Python<'py>,
         x: FeatureArrays<'py>,
         rows: Option<PyReadonlyArray1<'py, i64>>,
+        k: usize,
     ) -> PyResult<f64> {
         let x = x.view(self.features)?;
         let rows = rows.as_ref().map(|rows| rows.as_slice()).transpose()?;
-        let recall =
-            |network: &mut Network, watch: &Watch| network.recall_at_1(&x, rows, || watch.go_on());
+        let recall = |network: &mut Network, watch: &Watch| {
+            network.recall_at_k(&x, (k, rows), || watch.go_on())
+        };
         self.run(py, recall, None)
     }
 
