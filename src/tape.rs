@@ -46,6 +46,12 @@ impl Lists {
         start..self.ends[i]
     }
 
+    /// Ids of sample `i`.
+    #[must_use]
+    pub fn ids_of(&self, i: usize) -> &[u32] {
+        &self.ids[self.range(i)]
+    }
+
     /// Ids and coefficients of sample `i`.
     #[must_use]
     pub fn of(&self, i: usize) -> (&[u32], &[f32]) {

@@ -218,7 +218,7 @@ impl Network {
             Some(LayerTape::Sampled(tape)) => tape,
             Some(LayerTape::Dense(_)) => return &[],
         };
-        sampled.active.of(sample % BLOCK).0
+        sampled.active.ids_of(sample % BLOCK)
     }
 
     fn sampled_mut(&mut self) -> impl Iterator<Item = &mut Sampled> {

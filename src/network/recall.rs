@@ -48,7 +48,7 @@ impl Network {
             let blocks = tapes.par_iter_mut().zip(best.par_chunks(BLOCK * k));
             let hit = blocks.map(|(tape, best)| {
                 network.output.retrieve(&network.kernels, network.config.seed, 0, tape);
-                let found = |i: usize, id: i32| tape.output.active.of(i).0.contains(&(id as u32));
+                let found = |i: usize, id: i32| tape.output.active.ids_of(i).contains(&(id as u32));
                 let rows = best.chunks(k).enumerate();
                 rows.map(|(i, best)| best.iter().filter(|&&id| found(i, id)).count()).sum::<usize>()
             });
