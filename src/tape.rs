@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use crate::config::Loss;
 use crate::error::{Error, Result};
+use crate::lsh::HashScratch;
 use crate::rows::Matrix;
 use crate::sparse::{Features, IdLists};
 use crate::touched::Edges;
@@ -112,7 +113,7 @@ pub struct Tape {
     /// The codes of each sample.
     pub codes: Vec<u16>,
     /// Room for the projections of the block.
-    pub projected: Vec<f32>,
+    pub projected: HashScratch,
     /// The edges to the rows of each layer, the output layer last.
     pub edges: Vec<Edges>,
     /// Sum of the losses.
@@ -134,7 +135,7 @@ impl Tape {
             dense: units.map(DenseTape::new).collect(),
             active: Lists::default(),
             codes: Vec::new(),
-            projected: Vec::new(),
+            projected: HashScratch::default(),
             edges,
             loss: 0.0,
             error: None,

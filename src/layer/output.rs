@@ -1,6 +1,7 @@
 //! The wide layer, neuron-major: each neuron owns a row of weights, one for every input.
 
 use crate::config::{Loss, OptimizerConfig, OutputConfig};
+use crate::lsh::Vectors;
 use crate::optim::{Param, Update};
 use crate::per_thread::PerThread;
 use crate::rng::{Rng, Stream};
@@ -92,10 +93,10 @@ impl Output {
         let Some(index) = self.sampler.index() else { return };
         let Tape { dense, codes, projected, len, .. } = tape;
         let Some(queries) = dense.last().map(|tape| &tape.outputs) else { return };
-        let ones = [f32::from(u8::from(self.bias.is_some())); BLOCK];
         codes.resize(BLOCK * index.hash().n_tables(), 0);
-        let vectors = (queries.as_slice(), queries.stride());
-        index.hash().codes(kernels, vectors, &ones[..*len], projected, codes);
+        let (values, stride) = (queries.as_slice(), queries.stride());
+        let vectors = Vectors::Dense { values, stride, n: *len };
+        index.query_codes(kernels, vectors, self.bias.is_some(), projected, codes);
     }
 
     /// Chooses the active neurons of every sample of a block, computes them, their loss and their
