@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use crate::config::{HiddenConfig, Loss};
 use crate::error::{Error, Result};
+use crate::lsh::HashScratch;
 use crate::rng::{Rng, Stream};
 use crate::rows::Matrix;
 use crate::sparse::Features;
@@ -129,8 +130,8 @@ pub struct SampledTape {
     pub scales: [f32; BLOCK],
     /// The codes of each sample.
     pub codes: Vec<u16>,
-    /// Room for the projections of the block.
-    pub projected: Vec<f32>,
+    /// Room for hashing the block.
+    pub hashing: HashScratch,
 }
 
 impl SampledTape {

@@ -118,9 +118,9 @@ impl TablesConfig {
 
     /// Fills in what is open for a layer of `units` rows.
     pub(super) fn resolve(&mut self, units: usize, seed: u64) {
-        let k = *self.n_hashes.get_or_insert(hashes(units));
+        let k = *self.n_hashes.get_or_insert(self.family.hashes(units));
         self.n_tables.get_or_insert(TABLES);
-        self.bucket_size.get_or_insert(4 * (units >> k).max(32));
+        self.bucket_size.get_or_insert(4 * (units >> self.family.bits(k, units)).max(32));
         self.seed.get_or_insert(seed);
     }
 }
@@ -148,7 +148,32 @@ impl RebuildConfig {
 /// Tables trade recall against the time to count their candidates.
 const TABLES: usize = 96;
 
+impl FamilyConfig {
+    /// K by rule.
+    fn hashes(&self, units: usize) -> usize {
+        match self {
+            Self::Simhash { .. } => bits(units),
+            Self::Wta { bin_size } | Self::Dwta { bin_size } => {
+                let each = bin_size.ilog2() as usize;
+                ((bits(units) + each / 2) / each).max(1)
+            }
+            Self::Doph { .. } => 2,
+        }
+    }
+
+    /// Bits of the code that `k` hash functions make, for a layer of `units` rows.
+    pub(crate) fn bits(&self, k: usize, units: usize) -> usize {
+        match self {
+            Self::Simhash { .. } => k,
+            Self::Wta { bin_size } | Self::Dwta { bin_size } => {
+                (k * bin_size.ilog2() as usize).min(16)
+            }
+            Self::Doph { .. } => bits(units),
+        }
+    }
+}
+
 /// As many bits as leave about a hundred rows in a bucket.
-fn hashes(units: usize) -> usize {
+fn bits(units: usize) -> usize {
     ((units as f64 / 100.0).log2().round() as usize).clamp(3, 16)
 }

@@ -8,6 +8,7 @@ use crate::config::{
     Activation, OptimizerConfig, OutputConfig, SampledConfig, SamplerConfig, UpdateMode,
 };
 use crate::hogwild::SharedSums;
+use crate::lsh::Vectors;
 use crate::optim::{Param, Update};
 use crate::per_thread::PerThread;
 use crate::rng::{Rng, Stream};
@@ -142,12 +143,17 @@ impl Sampled {
     /// Hashes the inputs of a block of `n` samples.
     pub fn hash(&self, kernels: &Kernels, inputs: Inputs<'_>, n: usize, tape: &mut SampledTape) {
         let Some(index) = self.sampler.index() else { return };
-        let Inputs::Dense(queries) = inputs else { return };
-        let ones = [f32::from(u8::from(self.bias.is_some())); BLOCK];
-        tape.codes.resize(BLOCK * index.hash().n_tables(), 0);
-        let vectors = (queries.as_slice(), queries.stride());
-        let SampledTape { codes, projected, .. } = tape;
-        index.hash().codes(kernels, vectors, &ones[..n], projected, codes);
+        let vectors = match inputs {
+            Inputs::Dense(queries) => {
+                Vectors::Dense { values: queries.as_slice(), stride: queries.stride(), n }
+            }
+            Inputs::Sparse(Lists { ids, coefs, ends, .. }) => {
+                Vectors::Sparse { ids, values: coefs, ends }
+            }
+        };
+        let SampledTape { codes, hashing, .. } = tape;
+        codes.resize(BLOCK * index.hash().n_tables(), 0);
+        index.query_codes(kernels, vectors, self.bias.is_some(), hashing, codes);
     }
 
     /// The codes of sample `i` out of those of its block.

@@ -1,9 +1,21 @@
 //! Locality-sensitive hashing: which rows of a layer are likely to fire for an input.
 
+mod bins;
+mod doph;
+mod dwta;
+mod family;
 mod index;
+mod packing;
 mod simhash;
+mod stage;
 mod tables;
+mod vectors;
+mod wta;
 
+pub use family::{HashFamily, HashScratch, Shape};
 pub use index::Index;
-pub use simhash::SimHash;
 pub use tables::HashTables;
+pub use vectors::{Vector, Vectors};
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ mod retrieve;
 use retrieve::Ranking;
 
 use crate::config::{Fill, SamplerConfig, Strategy};
-use crate::lsh::{Index, SimHash};
+use crate::lsh::Index;
 use crate::rng::Rng;
 use crate::rows::Stripes;
 use crate::schedule::Rebuild;
@@ -91,14 +91,13 @@ impl Sampler {
             SamplerConfig::Lsh(config) => {
                 let (tables, rebuild) = (&config.tables, &config.rebuild);
                 let (l, k) = (tables.n_tables.unwrap_or(1), tables.n_hashes.unwrap_or(1));
-                let hash = SimHash::new(l, k, width, tables.seed.unwrap_or(0));
                 let (every, growth) = (rebuild.every.unwrap_or(1), rebuild.growth.unwrap_or(1.0));
                 let n_active = given(config.n_active);
                 let fill = config.fill == Fill::Random;
                 let share = if fill { config.random_share.unwrap_or(0.0) } else { 0.0 };
                 let n_random = (share * n_active as f32) as usize;
                 Self::Lsh(Box::new(Lsh {
-                    index: Index::new(hash, stripes),
+                    index: Index::new(tables, stripes, width),
                     rebuild: Rebuild::new(every, growth),
                     strategy: config.strategy,
                     n_active,

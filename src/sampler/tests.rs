@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::OptimizerConfig;
 use crate::config::{LshConfig, TablesConfig};
+use crate::lsh::{HashScratch, Vectors};
 use crate::optim::Param;
 use crate::rng::Stream;
 use crate::rows::Rows;
@@ -47,9 +48,9 @@ fn codes(sampler: &Sampler, id: u32) -> Vec<u16> {
     let Some(index) = sampler.index() else { return vec![] };
     let weights = weights();
     let mut codes = vec![0; index.hash().n_tables()];
-    let query = (weights.weights().row(id), WIDTH);
+    let query = Vectors::Dense { values: weights.weights().row(id), stride: WIDTH, n: 1 };
     let kernels = Kernels::available().next().unwrap();
-    index.hash().codes(&kernels, query, &[0.0], &mut vec![], &mut codes);
+    index.query_codes(&kernels, query, false, &mut HashScratch::default(), &mut codes);
     codes
 }
 
