@@ -21,6 +21,8 @@ pub enum Stream {
     Sampler,
     /// Choice of active neurons outside training; the item is the row.
     Probe,
+    /// Which ids of a full bucket are kept; the step is the table, the item the bucket.
+    Reservoir,
 }
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;

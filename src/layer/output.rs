@@ -5,7 +5,7 @@ use crate::optim::{Param, Update};
 use crate::per_thread::PerThread;
 use crate::rng::{Rng, Stream};
 use crate::rows::{Matrix, Rows, Stripes};
-use crate::sampler::{Sampler, Scratch};
+use crate::sampler::{Drawn, Query, Sampler, Scratch};
 use crate::simd::Kernels;
 use crate::tape::{BLOCK, Tape};
 use crate::touched::Edges;
@@ -115,18 +115,23 @@ impl Output {
             let label_start = if i == 0 { 0 } else { tape.label_ends[i - 1] };
             let labels = &tape.labels[label_start..tape.label_ends[i]];
             let active = &mut tape.active;
-            let drawn = self.scratch.with(|scratch| {
-                let codes = (&tape.codes[codes], self.units());
-                self.sampler.choose(labels, codes, &mut rng, scratch, &mut active.ids)
-            });
             let n_labels = labels.len();
+            // A sample without labels has no loss, so nothing of it need be computed.
+            let drawn = if n_labels == 0 {
+                Drawn::default()
+            } else {
+                self.scratch.with(|scratch| {
+                    let (codes, units) = (&tape.codes[codes], self.units());
+                    let exact = &mut |_, _: &mut Vec<u32>| {};
+                    let mut query = Query { labels, codes, units, pool: None, exact };
+                    self.sampler.choose(&mut query, &mut rng, scratch, &mut active.ids)
+                })
+            };
             active.ends.push(active.ids.len());
             self.logits(kernels, tape, i);
             let (active, dense) = (&mut tape.active, tape.dense.last_mut());
-            let deltas = &mut active.coefs[start..];
-            for logit in deltas.iter_mut().skip(drawn.found) {
-                *logit -= drawn.log_q;
-            }
+            let (ids, deltas) = (&active.ids[start..], &mut active.coefs[start..]);
+            self.sampler.correct(&drawn, (ids, n_labels), None, 1.0, deltas);
             tape.loss += loss.backward(kernels, deltas, n_labels, scale);
             if let Some(dense) = dense {
                 let out = dense.deltas.row_mut(i);
@@ -186,8 +191,10 @@ impl Output {
             let codes = &tape.codes[self.codes_of(tape, i)];
             let active = &mut tape.active;
             self.scratch.with(|scratch| {
-                let codes = (codes, self.units());
-                self.sampler.retrieve(codes, least, &mut rng, scratch, &mut active.ids);
+                let exact = &mut |_, _: &mut Vec<u32>| {};
+                let mut query =
+                    Query { labels: &[], codes, units: self.units(), pool: None, exact };
+                self.sampler.retrieve(&mut query, least, &mut rng, scratch, &mut active.ids);
             });
             active.ends.push(active.ids.len());
         }

@@ -3,12 +3,13 @@
 
 use rayon::prelude::*;
 
+use crate::config::TablesConfig;
 use crate::optim::Param;
 use crate::per_thread::PerThread;
 use crate::rows::{Matrix, SHARDS, Stripes};
 use crate::simd::Kernels;
 
-use super::{HashTables, SimHash};
+use super::{Cap, HashTables, SimHash};
 
 /// Rows that are hashed by one matrix product.
 const BLOCK: usize = 64;
@@ -26,10 +27,13 @@ pub struct Index {
 }
 
 impl Index {
-    /// An index over rows in `stripes`; all of them wait to be inserted.
+    /// An index over rows of `width` floats in `stripes`; all of them wait to be inserted. Every
+    /// value of `config` must be filled in.
     #[must_use]
-    pub fn new(hash: SimHash, stripes: Stripes) -> Self {
-        let tables = HashTables::new(stripes, hash.n_tables(), hash.n_hashes());
+    pub fn new(config: &TablesConfig, stripes: Stripes, width: usize) -> Self {
+        let (l, k) = (config.n_tables.unwrap_or(1), config.n_hashes.unwrap_or(1));
+        let hash = SimHash::new(l, k, width, config.seed.unwrap_or(0));
+        let tables = HashTables::new(stripes, l, k).capped(Cap::new(config));
         let moved = vec![true; stripes.slots()];
         let lengths = vec![0.0; stripes.slots()];
         Self { hash, tables, stripes, moved, lengths, scratch: PerThread::default() }
@@ -157,7 +161,7 @@ impl Scratch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::OptimizerConfig;
+    use crate::config::{LshConfig, OptimizerConfig};
     use crate::rows::Rows;
 
     const SGD: OptimizerConfig = OptimizerConfig::Sgd { lr: None, momentum: 0.0, nesterov: false };
@@ -172,7 +176,13 @@ mod tests {
     fn a_row_finds_itself_after_every_refresh() {
         let kernels = Kernels::available().next().unwrap();
         let mut weights = Param::new(Rows::random(300, 20, 1.0, 5, 0), &SGD);
-        let mut index = Index::new(SimHash::new(6, 5, 20, 1), weights.weights().stripes());
+        let config = TablesConfig {
+            n_tables: Some(6),
+            n_hashes: Some(5),
+            seed: Some(1),
+            ..LshConfig::open().tables
+        };
+        let mut index = Index::new(&config, weights.weights().stripes(), 20);
         index.refresh(&kernels, &weights, None);
         let finds_itself = |index: &Index, weights: &Param, id: u32| {
             let codes = codes(index, &kernels, weights.weights().row(id));

@@ -43,6 +43,12 @@ impl SimHash {
         self.n_hashes
     }
 
+    /// Probability that two vectors agree in one bit, from the cosine of their angle.
+    #[must_use]
+    pub fn collision(&self, cosine: f64) -> Option<f64> {
+        Some(1.0 - cosine.clamp(-1.0, 1.0).acos() / std::f64::consts::PI)
+    }
+
     /// Hashes vectors that start every `stride` floats of `vectors`; `extra` holds the additional
     /// coordinate of each. Writes `n_tables` codes a vector; `scratch` is reused.
     pub fn codes(

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::layer::Dense;
+use crate::lsh::Due;
 use crate::optim::Update;
 use crate::sampler::Sampler;
 use crate::sparse::{Features, IdLists};
@@ -53,7 +54,7 @@ impl Network {
         self.counters.steps += 1;
         self.counters.updates += 1;
         if let Sampler::Lsh(lsh) = self.output.sampler_mut()
-            && lsh.rebuild.due(step + 1)
+            && lsh.rebuild.due(step + 1) != Due::No
         {
             self.rehash();
         }
