@@ -23,6 +23,8 @@ pub enum Stream {
     Probe,
     /// Where the empty bins of a hash family look; the step is the generation, the item the bin.
     Densify,
+    /// Which ids of a full bucket are kept; the step is the table, the item the bucket.
+    Reservoir,
 }
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -1,4 +1,4 @@
-//! When things happen: the learning rate of a step, and the steps at which rows are re-inserted.
+//! The learning rate of a step.
 
 use serde::{Deserialize, Serialize};
 
@@ -43,36 +43,6 @@ impl Run {
     }
 }
 
-/// Pauses that grow: the t-th rehash comes after the sum of `every * growth^i` steps
-/// (Chen et al., "SLIDE", section 4.2, with growth = exp(lambda)).
-#[derive(Clone, Copy, Debug)]
-pub struct Rebuild {
-    next: f64,
-    pause: f64,
-    growth: f64,
-}
-
-impl Rebuild {
-    /// The first pause is `every` steps.
-    #[must_use]
-    pub fn new(every: u64, growth: f32) -> Self {
-        Self { next: every as f64, pause: every as f64, growth: f64::from(growth) }
-    }
-
-    /// Whether rows should be re-inserted after `steps` steps; asked in ascending order.
-    pub fn due(&mut self, steps: u64) -> bool {
-        let due = steps as f64 >= self.next;
-        if self.growth == 1.0 && due {
-            self.next = ((steps as f64 / self.pause).floor() + 1.0) * self.pause;
-        }
-        while steps as f64 >= self.next {
-            self.pause *= self.growth;
-            self.next += self.pause;
-        }
-        due
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,29 +66,5 @@ mod tests {
     fn without_an_end_the_rate_stays() {
         let run = Run::default();
         assert_eq!(run.factor(&COSINE, 1_000_000), 1.0);
-    }
-
-    #[test]
-    fn pauses_grow() {
-        let mut rebuild = Rebuild::new(10, 2.0);
-        let due: Vec<u64> = (1..=200).filter(|&step| rebuild.due(step)).collect();
-        assert_eq!(due, [10, 30, 70, 150]);
-        let mut rebuild = Rebuild::new(10, 1.0);
-        let due: Vec<u64> = (1..=40).filter(|&step| rebuild.due(step)).collect();
-        assert_eq!(due, [10, 20, 30, 40]);
-    }
-
-    #[test]
-    fn pauses_can_be_caught_up_with_from_any_step() {
-        for growth in [1.0, 1.05, 2.0] {
-            let (mut walked, mut jumped) = (Rebuild::new(7, growth), Rebuild::new(7, growth));
-            for step in 1..=500 {
-                walked.due(step);
-            }
-            jumped.due(500);
-            let next = |rebuild: &mut Rebuild| (501..5000).find(|&step| rebuild.due(step));
-            assert_eq!(next(&mut walked), next(&mut jumped));
-        }
-        assert!(Rebuild::new(1, 1.0).due(1 << 52));
     }
 }

@@ -3,12 +3,14 @@
 use crate::config::Loss;
 use crate::rng::{Rng, Stream};
 use crate::rows::Matrix;
+use crate::sampler::{Drawn, Pool, Query};
 use crate::simd::Kernels;
 use crate::tape::Tape;
 
 use super::Sampled;
 use super::inputs::{Inputs, inputs};
 use super::logits::{self, TILE, TopK};
+use super::oracle::AllLogits;
 
 /// Room for the logits of a block against a tile of rows.
 #[derive(Debug, Default)]
@@ -16,6 +18,7 @@ pub(super) struct Room {
     pub(super) transposed: Vec<f32>,
     pub(super) logits: Vec<f32>,
     pub(super) tile: Vec<f32>,
+    pub(super) all: AllLogits,
 }
 
 impl Sampled {
@@ -25,7 +28,7 @@ impl Sampled {
         &self,
         kernels: &Kernels,
         (loss, scale): (Loss, f32),
-        (seed, step): (u64, u64),
+        ((seed, step), pool): ((u64, u64), &Pool),
         tape: &mut Tape,
     ) {
         let Tape { first, len, features, hidden, output, labels, targets, label_ends, .. } = tape;
@@ -39,18 +42,36 @@ impl Sampled {
             let (labels, targets) = (&labels[range.clone()], &targets[range]);
             let codes = self.codes_of(&output.codes, i);
             let ids = &mut output.active.ids;
-            let drawn = self.scratch.with(|scratch| {
-                self.sampler.choose(labels, (codes, self.units()), &mut rng, scratch, ids)
-            });
+            // A sample without labels has no loss, so nothing of it need be computed.
+            let drawn = if labels.is_empty() {
+                Drawn::default()
+            } else {
+                let exact = &mut |n, out: &mut Vec<u32>| self.best(kernels, (inputs, i), n, out);
+                let units = self.units();
+                let query = &mut Query { labels, codes, units, pool: Some(pool), exact };
+                self.scratch.with(|scratch| self.sampler.choose(query, &mut rng, scratch, ids))
+            };
             output.active.ends.push(output.active.ids.len());
             self.sums(kernels, inputs, i, output);
-            let deltas = &mut output.active.coefs[start..];
-            for logit in deltas.iter_mut().skip(drawn.found) {
-                *logit -= drawn.log_q;
+            let (ids, deltas) = (&output.active.ids[start..], &mut output.active.coefs[start..]);
+            if loss.is_softmax() {
+                let ids = (ids, labels.len());
+                let length = self.query_length(kernels, inputs, i);
+                self.sampler.correct(&drawn, ids, Some(pool), length, deltas);
             }
             let weight = tape.weights[i];
             tape.loss += loss.backward(kernels, deltas, targets, (weight, scale));
         }
+    }
+
+    /// Length of the input of sample `i` as it is hashed, with its 1 for the bias.
+    fn query_length(&self, kernels: &Kernels, inputs: Inputs<'_>, i: usize) -> f32 {
+        let x = match inputs {
+            Inputs::Dense(inputs) => inputs.row(i),
+            Inputs::Sparse(lists) => lists.of(i).1,
+        };
+        let one = f32::from(u8::from(self.bias.is_some()));
+        ((kernels.dot)(x, x) + one).sqrt()
     }
 
     /// Looks up a block in the tables: appends the neurons found for each sample, without labels or fill;
@@ -58,13 +79,16 @@ impl Sampled {
     /// What is found for a sample does not depend on where it stands.
     pub fn retrieve(&self, kernels: &Kernels, seed: u64, least: usize, tape: &mut Tape) {
         let Tape { len, features, hidden, output, .. } = tape;
-        self.hash(kernels, inputs(features, hidden.last()), *len, output);
+        let inputs = inputs(features, hidden.last());
+        self.hash(kernels, inputs, *len, output);
         for i in 0..*len {
             let mut rng = Rng::new(seed, Stream::Probe, 0, 0);
             let codes = self.codes_of(&output.codes, i);
             let ids = &mut output.active.ids;
+            let exact = &mut |n, out: &mut Vec<u32>| self.best(kernels, (inputs, i), n, out);
+            let query = &mut Query { labels: &[], codes, units: self.units(), pool: None, exact };
             self.scratch.with(|scratch| {
-                self.sampler.retrieve((codes, self.units()), least, &mut rng, scratch, ids);
+                self.sampler.retrieve(query, least, &mut rng, scratch, ids);
             });
             output.active.ends.push(output.active.ids.len());
         }
@@ -111,7 +135,7 @@ impl Sampled {
         let stride = queries.stride();
         let weights = self.weights.weights();
         let bias = super::update::each(self.bias.as_ref().map(|bias| bias.weights().shards()));
-        self.rooms.with(|Room { transposed, logits, tile }| {
+        self.rooms.with(|Room { transposed, logits, tile, .. }| {
             for (shard, bias) in bias.iter().enumerate() {
                 let rows = self.stripes().len(shard);
                 for first in (0..rows).step_by(TILE) {

@@ -8,12 +8,12 @@ use crate::config::{
     Activation, OptimizerConfig, OutputConfig, SampledConfig, SamplerConfig, UpdateMode,
 };
 use crate::hogwild::SharedSums;
-use crate::lsh::Vectors;
+use crate::lsh::{Due, Vectors};
 use crate::optim::{Param, Update};
 use crate::per_thread::PerThread;
 use crate::rng::{Rng, Stream};
 use crate::rows::{Rows, Stripes};
-use crate::sampler::{Sampler, Scratch};
+use crate::sampler::{Query, Sampler, Scratch};
 use crate::simd::Kernels;
 use crate::tape::{BLOCK, Lists, SampledTape};
 use crate::touched::Edges;
@@ -176,6 +176,17 @@ impl Sampled {
         active.slots.extend(active.ids[range.clone()].iter().map(|&id| stripes.slot(id)));
         active.coefs.resize(range.end, 0.0);
         let (slots, out) = (&active.slots[range.clone()], &mut active.coefs[range]);
+        self.row_sums(kernels, (inputs, i), slots, out);
+    }
+
+    /// The pre-activations of the neurons in `slots` for sample `i`.
+    pub(super) fn row_sums(
+        &self,
+        kernels: &Kernels,
+        (inputs, i): (Inputs<'_>, usize),
+        slots: &[u32],
+        out: &mut [f32],
+    ) {
         let weights = self.weights.weights();
         match inputs {
             Inputs::Dense(inputs) => weights.dot_rows(kernels, slots, inputs.row(i), out),
@@ -220,7 +231,8 @@ impl Sampled {
         self.hash(kernels, inputs, n, tape);
         for i in 0..n {
             let start = tape.active.ids.len();
-            self.choose_hidden(draw.map(|(seed, step, first)| (seed, step, first + i)), i, tape);
+            let draw = draw.map(|(seed, step, first)| (seed, step, first + i));
+            self.choose_hidden(kernels, (inputs, i), draw, tape);
             // Ascending ids: memory is walked in one direction, and a sparse vector hashes to the
             // same bits as the dense one.
             tape.active.ids[start..].sort_unstable();
@@ -235,17 +247,25 @@ impl Sampled {
         tape.deltas.resize(tape.active.ids.len(), 0.0);
     }
 
-    fn choose_hidden(&self, draw: Option<(u64, u64, usize)>, i: usize, tape: &mut SampledTape) {
-        let codes = (self.codes_of(&tape.codes, i), self.units());
+    fn choose_hidden(
+        &self,
+        kernels: &Kernels,
+        (inputs, i): (Inputs<'_>, usize),
+        draw: Option<(u64, u64, usize)>,
+        tape: &mut SampledTape,
+    ) {
+        let (codes, units) = (self.codes_of(&tape.codes, i), self.units());
         let ids = &mut tape.active.ids;
+        let exact = &mut |n, out: &mut Vec<u32>| self.best(kernels, (inputs, i), n, out);
+        let query = &mut Query { labels: &[], codes, units, pool: None, exact };
         self.scratch.with(|scratch| {
             if let Some((seed, step, sample)) = draw {
                 let item = self.number << 32 | sample as u64;
-                let mut rng = Rng::new(seed, Stream::Sampler, step, item);
-                self.sampler.choose(&[], codes, &mut rng, scratch, ids);
+                let rng = &mut Rng::new(seed, Stream::Sampler, step, item);
+                self.sampler.choose(query, rng, scratch, ids);
             } else {
-                let mut rng = Rng::new(0, Stream::Probe, 0, 0);
-                self.sampler.retrieve(codes, 0, &mut rng, scratch, ids);
+                let rng = &mut Rng::new(0, Stream::Probe, 0, 0);
+                self.sampler.retrieve(query, 0, rng, scratch, ids);
             }
         });
     }
@@ -279,6 +299,37 @@ impl Sampled {
             sums: self.sums.as_ref(),
         };
         target.update(how, parts, inputs, scratch);
+    }
+
+    /// Does what the schedule of the hash tables says is due after `steps` steps; whether anything
+    /// was.
+    pub fn rehash_if_due(&mut self, kernels: &Kernels, steps: u64) -> bool {
+        let Sampler::Lsh(lsh) = &mut self.sampler else { return false };
+        let due = match (lsh.rebuild.due(steps), lsh.rebuild.drift()) {
+            (Due::No, _) => false,
+            (Due::Rehash, None) => true,
+            (Due::Rehash, Some(limit)) => {
+                let drift = lsh.index.drift(kernels, &self.weights, self.bias.as_ref());
+                drift > f64::from(limit)
+            }
+            (Due::Redraw, _) => {
+                lsh.index.redraw();
+                true
+            }
+        };
+        if due {
+            self.rehash(kernels);
+        }
+        due
+    }
+
+    /// Goes on from `steps` steps, as a loaded network does; all rows wait to be inserted.
+    pub fn resume(&mut self, steps: u64) {
+        if let Sampler::Lsh(lsh) = &mut self.sampler {
+            lsh.rebuild.due(steps);
+            lsh.index.set_generation(lsh.rebuild.generation());
+            lsh.index.moved_mut().into_iter().for_each(|moved| moved.fill(true));
+        }
     }
 
     /// Inserts all rows that moved into the hash tables again.

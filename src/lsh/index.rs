@@ -10,7 +10,7 @@ use crate::rows::{SHARDS, Stripes};
 use crate::simd::Kernels;
 
 use super::stage::{BLOCK, Stage, Transform};
-use super::{HashFamily, HashScratch, HashTables, Vectors};
+use super::{Cap, HashFamily, HashScratch, HashTables, Vectors};
 
 /// Finds the rows of a layer that have a small angle to a query.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Index {
     pub fn new(config: &TablesConfig, stripes: Stripes, width: usize) -> Self {
         let hash = HashFamily::new(config, width, stripes.rows(), 0);
         Self {
-            tables: HashTables::new(stripes, hash.n_tables(), hash.bits()),
+            tables: HashTables::new(stripes, hash.n_tables(), hash.bits()).capped(Cap::new(config)),
             transform: Transform::new(config, hash.shape()),
             hash,
             generation: (0, 0),

@@ -6,6 +6,7 @@ mod dwta;
 mod family;
 mod index;
 mod packing;
+mod rebuild;
 mod simhash;
 mod stage;
 mod tables;
@@ -14,7 +15,8 @@ mod wta;
 
 pub use family::{HashFamily, HashScratch, Shape};
 pub use index::Index;
-pub use tables::HashTables;
+pub use rebuild::{Due, Rebuild};
+pub use tables::{Cap, HashTables, TableStats};
 pub use vectors::{Vector, Vectors};
 
 #[cfg(test)]

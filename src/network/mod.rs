@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::layer::{FullScratch, Hidden, Place, Sampled, ShardScratch};
 use crate::optim::Param;
 use crate::rows::{Matrix, SHARDS};
-use crate::sampler::Sampler;
+use crate::sampler::Pool;
 use crate::schedule::Run;
 use crate::simd::Kernels;
 use crate::tape::{BLOCK, LayerTape, Tape};
@@ -64,6 +64,10 @@ struct Workspace {
     full: FullScratch,
     bias_gradient: Vec<f32>,
     rehash_seconds: f64,
+    /// The labels of the batch, where its samples are each other's negatives.
+    pool: Pool,
+    labels: Vec<u32>,
+    label_ends: Vec<usize>,
 }
 
 /// What a dense layer gives to the whole batch, a row for each sample.
@@ -173,9 +177,7 @@ impl Network {
     pub fn set_counters(&mut self, counters: Counters) {
         self.counters = counters;
         for layer in self.sampled_mut() {
-            if let Sampler::Lsh(lsh) = layer.sampler_mut() {
-                lsh.rebuild.due(counters.steps);
-            }
+            layer.resume(counters.steps);
         }
     }
 

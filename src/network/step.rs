@@ -68,16 +68,8 @@ impl Network {
 
     fn rehash_what_is_due(&mut self, steps: u64) {
         let (clock, kernels) = (Instant::now(), self.kernels);
-        let mut rehashed = false;
-        for layer in self.sampled_mut() {
-            if let Sampler::Lsh(lsh) = layer.sampler_mut()
-                && lsh.rebuild.due(steps)
-            {
-                layer.rehash(&kernels);
-                rehashed = true;
-            }
-        }
-        if rehashed {
+        let rehashed = self.sampled_mut().map(|layer| layer.rehash_if_due(&kernels, steps));
+        if rehashed.fold(false, |any, rehashed| any | rehashed) {
             self.workspace.rehash_seconds += clock.elapsed().as_secs_f64();
         }
     }
@@ -120,7 +112,11 @@ impl Network {
         let (draw, loss) = ((config.seed, counters.steps), config.loss);
         let scale = 1.0 / rows.len() as f32;
         let (hidden, output) = (&*hidden, &*output);
-        let tapes = workspace.used();
+        if matches!(output.sampler(), Sampler::InBatch { .. }) {
+            workspace.fill_pool(y, rows)?;
+        }
+        let Workspace { tapes, blocks, pool, .. } = &mut *workspace;
+        let (tapes, pool) = (&mut tapes[..*blocks], &*pool);
         let tasks = tapes.par_iter_mut().zip(rows.par_chunks(BLOCK)).enumerate();
         tasks.for_each(|(block, (tape, rows))| {
             tape.start(block * BLOCK, rows.len());
@@ -136,7 +132,7 @@ impl Network {
             if full {
                 tape.group_labels();
             } else {
-                output.forward_backward(kernels, (loss, scale), draw, tape);
+                output.forward_backward(kernels, (loss, scale), (draw, pool), tape);
                 backward(kernels, hidden, output, tape);
             }
         });
@@ -231,6 +227,20 @@ impl Network {
 }
 
 impl Workspace {
+    /// Brings the labels of a batch together.
+    fn fill_pool(&mut self, y: &Targets<'_>, rows: &[u32]) -> Result<()> {
+        let Self { pool, labels, label_ends, .. } = self;
+        labels.clear();
+        label_ends.clear();
+        for &row in rows {
+            y.labels().append_row(row as usize, labels)?;
+            label_ends.push(labels.len());
+        }
+        let mut start = 0;
+        pool.refill(label_ends.iter().map(|&end| &labels[std::mem::replace(&mut start, end)..end]));
+        Ok(())
+    }
+
     /// The tapes of the blocks of this batch.
     fn used(&mut self) -> &mut [Tape] {
         &mut self.tapes[..self.blocks]
