@@ -66,7 +66,17 @@ fn rows(criterion: &mut Criterion) {
 
 /// Kernels over one vector each, in cache.
 fn vectors(criterion: &mut Criterion) {
-    let step = AdamStep { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, bias1: 1.0, bias2: 1.0 };
+    let step = AdamStep {
+        lr: 1e-3,
+        beta1: 0.9,
+        beta2: 0.999,
+        keep1: 0.9,
+        keep2: 0.999,
+        decay: 1.0,
+        eps: 1e-8,
+        bias1: 1.0,
+        bias2: 1.0,
+    };
     for width in WIDTHS {
         let [mut w, mut m, mut v] = [noise(width), noise(width), noise(width)];
         let g = noise(width);

@@ -21,6 +21,8 @@ pub enum Stream {
     Sampler,
     /// Choice of active neurons outside training; the item is the row.
     Probe,
+    /// Rounding of changed weights; the item is the row.
+    Rounding,
 }
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;

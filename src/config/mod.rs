@@ -178,6 +178,17 @@ pub struct OutputConfig {
     pub optimizer: Option<OptimizerConfig>,
 }
 
+impl Dtype {
+    /// Bytes of a number.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 => 2,
+        }
+    }
+}
+
 impl HiddenConfig {
     /// Number of units.
     #[must_use]

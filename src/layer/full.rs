@@ -184,10 +184,10 @@ impl ShardRoom {
             let queries = queries.as_slice();
             (kernels.gemm)([count, stride, n], &self.columns, n, queries, stride, out, stride);
             for i in 0..count {
-                weights.update(kernels, batch.update, first + i, self.gradients.row(i));
+                weights.update(kernels, batch.update, first + i, self.gradients.row_mut(i));
                 if let Some(bias) = &mut bias {
                     let gradient = self.columns[i * n..][..n].iter().sum();
-                    bias.update(kernels, batch.update, first + i, &[gradient]);
+                    bias.update(kernels, batch.update, first + i, &mut [gradient]);
                 }
             }
         }

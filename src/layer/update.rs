@@ -58,7 +58,7 @@ impl Target<'_> {
                 (kernels.axpy_rows)(inputs.as_slice(), samples, coefs, gradient);
                 weights.update(kernels, update, local, gradient);
                 if let Some(bias) = &mut bias {
-                    bias.update(kernels, update, local, &[coefs.iter().sum()]);
+                    bias.update(kernels, update, local, &mut [coefs.iter().sum()]);
                 }
                 if let Some(moved) = &mut moved {
                     moved[local] = true;

@@ -4,202 +4,107 @@
 //! frequency, the popular rows) are spread over all shards. A shard is a contiguous piece of
 //! memory: `shards_mut` hands every task its own, and no lock is needed. The number of shards is
 //! a constant, never the number of threads: results must not depend on it.
+//!
+//! Rows are stored as `f32`, or as `bf16` in half the memory. Whoever reads them through
+//! [`Rows::dot_rows`] and its neighbours, [`Rows::tile`] or [`Rows::read`] need not know which.
 
-use bytemuck::{Pod, Zeroable};
+mod matrix;
+mod shard;
+mod stripes;
+#[cfg(test)]
+mod tests;
+
 use rayon::prelude::*;
 
+use crate::config::Dtype;
 use crate::rng::{Rng, Stream};
-use crate::simd::{Kernels, LANES};
+use crate::simd::{Bf16, Kernels, LANES};
 
-/// How many shards the rows of a layer are spread over.
-pub const SHARDS: usize = 64;
+use matrix::Line;
 
-/// Where the rows of a layer live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stripes {
-    rows: usize,
-    per_shard: usize,
-}
-
-impl Stripes {
-    /// Spreads `rows` rows.
-    #[must_use]
-    pub const fn new(rows: usize) -> Self {
-        Self { rows, per_shard: rows.div_ceil(SHARDS) }
-    }
-
-    /// Number of rows.
-    #[must_use]
-    pub const fn rows(self) -> usize {
-        self.rows
-    }
-
-    /// Places in one shard; the last places of some shards stay empty.
-    #[must_use]
-    pub const fn per_shard(self) -> usize {
-        self.per_shard
-    }
-
-    /// Places in all shards.
-    #[must_use]
-    pub const fn slots(self) -> usize {
-        self.per_shard * SHARDS
-    }
-
-    /// Place of row `id` in memory.
-    #[must_use]
-    #[inline]
-    pub const fn slot(self, id: u32) -> u32 {
-        let (shard, local) = Self::split(id);
-        shard * self.per_shard as u32 + local
-    }
-
-    /// Shard of row `id`, and its place there.
-    #[must_use]
-    #[inline]
-    pub const fn split(id: u32) -> (u32, u32) {
-        (id % SHARDS as u32, id / SHARDS as u32)
-    }
-
-    /// Row at place `local` of `shard`, if there is one.
-    #[must_use]
-    #[inline]
-    pub const fn id(self, shard: usize, local: usize) -> Option<u32> {
-        let id = local * SHARDS + shard;
-        if id < self.rows { Some(id as u32) } else { None }
-    }
-
-    /// Number of rows in `shard`; they fill its first places.
-    #[must_use]
-    pub const fn len(self, shard: usize) -> usize {
-        (self.rows + SHARDS - 1 - shard) / SHARDS
-    }
-}
-
-/// One cache line.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C, align(64))]
-struct Line([f32; LANES]);
-
-/// A matrix whose rows start at cache lines.
-#[derive(Clone, Debug, Default)]
-pub struct Matrix {
-    lines: Vec<Line>,
-    stride: usize,
-}
-
-impl Matrix {
-    /// `rows` rows of zeros, each with room for `width` floats.
-    #[must_use]
-    pub fn zeros(rows: usize, width: usize) -> Self {
-        let stride = width.next_multiple_of(LANES);
-        Self { lines: vec![Line([0.0; LANES]); rows * stride / LANES], stride }
-    }
-
-    /// One column without padding: row `i` is a single float.
-    #[must_use]
-    pub fn column(rows: usize) -> Self {
-        Self { lines: vec![Line([0.0; LANES]); rows.div_ceil(LANES)], stride: 1 }
-    }
-
-    /// Floats from the start of one row to the start of the next.
-    #[must_use]
-    pub const fn stride(&self) -> usize {
-        self.stride
-    }
-
-    /// All floats, padding included.
-    #[must_use]
-    pub fn as_slice(&self) -> &[f32] {
-        bytemuck::cast_slice(&self.lines)
-    }
-
-    /// All floats, padding included.
-    pub fn as_mut_slice(&mut self) -> &mut [f32] {
-        bytemuck::cast_slice_mut(&mut self.lines)
-    }
-
-    /// Row `i` with its padding.
-    #[must_use]
-    pub fn row(&self, i: usize) -> &[f32] {
-        &self.as_slice()[i * self.stride..][..self.stride]
-    }
-
-    /// Row `i` with its padding.
-    pub fn row_mut(&mut self, i: usize) -> &mut [f32] {
-        let stride = self.stride;
-        &mut self.as_mut_slice()[i * stride..][..stride]
-    }
-
-    /// Copies the first `n` rows of `block` to the rows from `first` on; strides must agree.
-    pub fn copy_block(&mut self, first: usize, block: &Self, n: usize) {
-        let floats = n * self.stride;
-        self.as_mut_slice()[first * block.stride..][..floats]
-            .copy_from_slice(&block.as_slice()[..floats]);
-    }
-
-    /// Becomes `rows` rows of zeros with room for `width` floats; memory is reused.
-    pub fn reset(&mut self, rows: usize, width: usize) {
-        self.stride = width.next_multiple_of(LANES);
-        self.lines.clear();
-        self.lines.resize(rows * self.stride / LANES, Line([0.0; LANES]));
-    }
-}
+pub use matrix::Matrix;
+pub use shard::Shard;
+pub use stripes::{SHARDS, Stripes};
 
 /// The rows of a layer: weights, or a moment of them. The padding after a row is always zero.
 #[derive(Clone, Debug)]
 pub struct Rows {
     stripes: Stripes,
     width: usize,
-    matrix: Matrix,
+    stride: usize,
+    dtype: Dtype,
+    lines: Vec<Line>,
 }
 
 impl Rows {
     /// `rows` rows of `width` zeros.
     #[must_use]
     pub fn zeros(rows: usize, width: usize) -> Self {
-        let stripes = Stripes::new(rows);
-        Self { stripes, width, matrix: Matrix::zeros(stripes.slots(), width) }
+        Self::new(rows, width, Dtype::F32)
     }
 
-    /// `rows` zeros, packed: the biases of a layer.
+    /// `rows` rows of `width` zeros, stored as `dtype`.
+    #[must_use]
+    pub fn new(rows: usize, width: usize, dtype: Dtype) -> Self {
+        Self::with_stride(rows, (width, width.next_multiple_of(LANES)), dtype)
+    }
+
+    /// `rows` zeros, packed: the biases of a layer, or one number for each of its rows.
     #[must_use]
     pub fn column(rows: usize) -> Self {
-        let stripes = Stripes::new(rows);
-        Self { stripes, width: 1, matrix: Matrix::column(stripes.slots()) }
+        Self::with_stride(rows, (1, 1), Dtype::F32)
     }
 
-    /// As many zeros in the same places.
+    fn with_stride(rows: usize, (width, stride): (usize, usize), dtype: Dtype) -> Self {
+        let stripes = Stripes::new(rows);
+        let per_line = size_of::<Line>() / dtype.bytes();
+        let lines = vec![Line([0.0; LANES]); (stripes.slots() * stride).div_ceil(per_line)];
+        Self { stripes, width, stride, dtype, lines }
+    }
+
+    /// As many zeros in the same places, as `f32`.
     #[must_use]
     pub fn zeros_like(&self) -> Self {
-        let rows = self.stripes.rows;
-        if self.stride() == 1 { Self::column(rows) } else { Self::zeros(rows, self.width) }
+        Self::with_stride(self.stripes.rows(), (self.width, self.stride), Dtype::F32)
     }
 
     /// Uniform numbers with standard deviation `std`; row `id` depends on `seed`, `layer` and `id`.
     /// (Normal ones would train as well, and take a second for a large input layer.)
     #[must_use]
     pub fn random(rows: usize, width: usize, std: f32, seed: u64, layer: u64) -> Self {
-        let mut new = Self::zeros(rows, width);
-        let (stride, stripes) = (new.stride(), new.stripes);
-        new.shards_mut().into_par_iter().enumerate().for_each(|(shard, rows)| {
-            for (local, row) in rows.chunks_mut(stride).enumerate() {
+        Self::random_as(Dtype::F32, (rows, width), std, (seed, layer))
+    }
+
+    /// [`Rows::random`], rounded to the nearest numbers of `dtype`.
+    #[must_use]
+    pub fn random_as(
+        dtype: Dtype,
+        (rows, width): (usize, usize),
+        std: f32,
+        (seed, layer): (u64, u64),
+    ) -> Self {
+        let mut new = Self::new(rows, width, dtype);
+        let stripes = new.stripes;
+        new.parts_mut().into_par_iter().enumerate().for_each(|(shard, mut rows)| {
+            let mut row = vec![0.0; width];
+            for local in 0..stripes.len(shard) {
                 if let Some(id) = stripes.id(shard, local) {
                     let mut rng = Rng::new(seed, Stream::Weights, layer, u64::from(id));
-                    rng.fill_uniform(std * 3_f32.sqrt(), &mut row[..width]);
+                    rng.fill_uniform(std * 3_f32.sqrt(), &mut row);
+                    rows.assign(local, row.iter().copied());
                 }
             }
         });
         new
     }
 
-    /// Puts back what [`Rows::to_vec`] gave.
+    /// Puts back what [`Rows::to_vec`] gave, rounded to the nearest numbers of the type.
     pub fn assign(&mut self, mut values: impl Iterator<Item = f32>) {
-        let width = self.width;
-        for id in 0..self.stripes.rows as u32 {
-            for (w, value) in self.row_mut(id)[..width].iter_mut().zip(&mut values) {
-                *w = value;
-            }
+        let (stripes, width) = (self.stripes, self.width);
+        let mut parts = self.parts_mut();
+        for id in 0..stripes.rows() as u32 {
+            let (shard, local) = Stripes::split(id);
+            parts[shard as usize].assign(local as usize, values.by_ref().take(width));
         }
     }
 
@@ -209,61 +114,125 @@ impl Rows {
         self.stripes
     }
 
-    /// Floats of a row.
+    /// Numbers of a row.
     #[must_use]
     pub const fn width(&self) -> usize {
         self.width
     }
 
-    /// Floats from the start of one row to the start of the next.
+    /// Numbers from the start of one row to the start of the next.
     #[must_use]
     pub const fn stride(&self) -> usize {
-        self.matrix.stride()
+        self.stride
+    }
+
+    /// How the numbers are stored.
+    #[must_use]
+    pub const fn dtype(&self) -> Dtype {
+        self.dtype
     }
 
     /// All slots, one after another, padding included.
+    ///
+    /// # Panics
+    ///
+    /// If the rows are not stored as `f32`. Biases and moments always are.
     #[must_use]
     pub fn as_slice(&self) -> &[f32] {
-        self.matrix.as_slice()
+        assert_eq!(self.dtype, Dtype::F32, "a slice of floats");
+        bytemuck::cast_slice(&self.lines)
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [f32] {
+        assert_eq!(self.dtype, Dtype::F32, "a slice of floats");
+        bytemuck::cast_slice_mut(&mut self.lines)
+    }
+
+    fn halves(&self) -> &[Bf16] {
+        bytemuck::cast_slice(&self.lines)
     }
 
     /// Row `id` with its padding.
+    ///
+    /// # Panics
+    ///
+    /// If the rows are not stored as `f32`; see [`Rows::read`].
     #[must_use]
     pub fn row(&self, id: u32) -> &[f32] {
-        self.matrix.row(self.stripes.slot(id) as usize)
+        &self.as_slice()[self.stripes.slot(id) as usize * self.stride..][..self.stride]
     }
 
     /// Row `id` with its padding.
+    ///
+    /// # Panics
+    ///
+    /// If the rows are not stored as `f32`.
     pub fn row_mut(&mut self, id: u32) -> &mut [f32] {
-        self.matrix.row_mut(self.stripes.slot(id) as usize)
+        let (start, stride) = (self.stripes.slot(id) as usize * self.stride, self.stride);
+        &mut self.as_mut_slice()[start..][..stride]
+    }
+
+    /// Copies row `id` with its padding to `out`, as long as the stride.
+    pub fn read(&self, kernels: &Kernels, id: u32, out: &mut [f32]) {
+        let start = self.stripes.slot(id) as usize * self.stride;
+        match self.dtype {
+            Dtype::F32 => out.copy_from_slice(&self.as_slice()[start..][..self.stride]),
+            Dtype::Bf16 => (kernels.widen)(&self.halves()[start..][..self.stride], out),
+        }
     }
 
     /// `out[k]`: the inner product of `x`, as long as the stride, with the row in `slots[k]`.
     pub fn dot_rows(&self, kernels: &Kernels, slots: &[u32], x: &[f32], out: &mut [f32]) {
-        (kernels.dot_rows)(self.as_slice(), slots, x, out);
+        match self.dtype {
+            Dtype::F32 => (kernels.dot_rows)(self.as_slice(), slots, x, out),
+            Dtype::Bf16 => (kernels.dot_rows_bf16)(self.halves(), slots, x, out),
+        }
     }
 
     /// Adds `coefs[k]` times the row in `slots[k]`, for all k, to `y`, as long as the stride.
     pub fn axpy_rows(&self, kernels: &Kernels, slots: &[u32], coefs: &[f32], y: &mut [f32]) {
-        (kernels.axpy_rows)(self.as_slice(), slots, coefs, y);
+        match self.dtype {
+            Dtype::F32 => (kernels.axpy_rows)(self.as_slice(), slots, coefs, y),
+            Dtype::Bf16 => (kernels.axpy_rows_bf16)(self.halves(), slots, coefs, y),
+        }
     }
 
     /// `out[k]`: the inner product of the row in `slots[k]` with the sparse vector that has
     /// `values` at `columns`.
-    pub fn dot_columns(&self, slots: &[u32], (columns, values): (&[u32], &[f32]), out: &mut [f32]) {
-        for (out, &slot) in out.iter_mut().zip(slots) {
-            let row = self.matrix.row(slot as usize);
-            *out = columns.iter().zip(values).map(|(&j, x)| row[j as usize] * x).sum();
+    pub fn dot_columns(
+        &self,
+        kernels: &Kernels,
+        slots: &[u32],
+        (columns, values): (&[u32], &[f32]),
+        out: &mut [f32],
+    ) {
+        let stride = self.stride;
+        match self.dtype {
+            Dtype::F32 => {
+                (kernels.dot_columns)((self.as_slice(), stride), slots, columns, values, out);
+            }
+            Dtype::Bf16 => {
+                (kernels.dot_columns_bf16)((self.halves(), stride), slots, columns, values, out);
+            }
         }
     }
 
     /// Adds to `out[j]` the entry at `columns[j]` of `coefs[k]` times the row in `slots[k]`, for
     /// all k.
-    pub fn axpy_columns(&self, (slots, coefs): (&[u32], &[f32]), columns: &[u32], out: &mut [f32]) {
-        for (&slot, coef) in slots.iter().zip(coefs) {
-            let row = self.matrix.row(slot as usize);
-            for (out, &j) in out.iter_mut().zip(columns) {
-                *out += coef * row[j as usize];
+    pub fn axpy_columns(
+        &self,
+        kernels: &Kernels,
+        (slots, coefs): (&[u32], &[f32]),
+        columns: &[u32],
+        out: &mut [f32],
+    ) {
+        let stride = self.stride;
+        match self.dtype {
+            Dtype::F32 => {
+                (kernels.axpy_columns)((self.as_slice(), stride), slots, coefs, columns, out);
+            }
+            Dtype::Bf16 => {
+                (kernels.axpy_columns_bf16)((self.halves(), stride), slots, coefs, columns, out);
             }
         }
     }
@@ -273,14 +242,23 @@ impl Rows {
     #[must_use]
     pub fn tile<'a>(
         &'a self,
+        kernels: &Kernels,
         (shard, first, count): (usize, usize, usize),
         room: &'a mut Vec<f32>,
     ) -> &'a [f32] {
-        room.clear();
-        &self.shards()[shard][first * self.stride()..][..count * self.stride()]
+        let start = (shard * self.stripes.per_shard() + first) * self.stride;
+        let count = count * self.stride;
+        match self.dtype {
+            Dtype::F32 => &self.as_slice()[start..][..count],
+            Dtype::Bf16 => shard::widened(kernels, &self.halves()[start..][..count], room),
+        }
     }
 
     /// The slots of every shard.
+    ///
+    /// # Panics
+    ///
+    /// If the rows are not stored as `f32`; see [`Rows::tile`].
     #[must_use]
     pub fn shards(&self) -> [&[f32]; SHARDS] {
         let floats = self.shard_floats();
@@ -289,59 +267,66 @@ impl Rows {
     }
 
     /// The slots of every shard, to be written by one task each.
+    ///
+    /// # Panics
+    ///
+    /// If the rows are not stored as `f32`; see [`Rows::parts_mut`].
     #[must_use]
     pub fn shards_mut(&mut self) -> [&mut [f32]; SHARDS] {
         let floats = self.shard_floats();
-        let mut rest = self.matrix.as_mut_slice();
+        let mut rest = self.as_mut_slice();
         std::array::from_fn(|_| rest.split_off_mut(..floats).unwrap_or_default())
     }
 
+    /// Every shard, to be written by one task each.
+    #[must_use]
+    pub fn parts_mut(&mut self) -> [Shard<'_>; SHARDS] {
+        let (numbers, stride) = (self.shard_floats(), self.stride);
+        match self.dtype {
+            Dtype::F32 => self.shards_mut().map(|rows| Shard::f32(rows, stride)),
+            Dtype::Bf16 => {
+                let mut rest: &mut [Bf16] = bytemuck::cast_slice_mut(&mut self.lines);
+                std::array::from_fn(|_| {
+                    Shard::bf16(rest.split_off_mut(..numbers).unwrap_or_default(), stride)
+                })
+            }
+        }
+    }
+
     fn shard_floats(&self) -> usize {
-        self.stripes.per_shard * self.stride()
+        self.stripes.per_shard() * self.stride
     }
 
     /// The rows in the order of their ids, without padding.
     #[must_use]
     pub fn to_vec(&self) -> Vec<f32> {
-        let ids = 0..self.stripes.rows as u32;
-        ids.flat_map(|id| &self.row(id)[..self.width]).copied().collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_row_has_one_slot_of_its_own() {
-        for rows in [1, 2, 63, 64, 65, 1000] {
-            let stripes = Stripes::new(rows);
-            let mut slots: Vec<_> = (0..rows as u32).map(|id| stripes.slot(id)).collect();
-            slots.sort_unstable();
-            slots.dedup();
-            assert_eq!(slots.len(), rows);
-            assert!(slots.iter().all(|&slot| (slot as usize) < stripes.slots()));
-            for id in 0..rows as u32 {
-                let (shard, local) = Stripes::split(id);
-                assert_eq!(stripes.id(shard as usize, local as usize), Some(id));
-            }
-            assert_eq!((0..SHARDS).map(|shard| stripes.len(shard)).sum::<usize>(), rows);
+        match self.dtype {
+            Dtype::F32 => self.in_order(self.as_slice()).copied().collect(),
+            Dtype::Bf16 => self.in_order(self.halves()).map(|x| x.to_f32()).collect(),
         }
     }
 
-    #[test]
-    fn values_come_back_in_the_order_of_their_ids() {
-        let values: Vec<f32> = (0..130 * 5).map(|x| x as f32).collect();
-        let mut rows = Rows::zeros(130, 5);
-        rows.assign(values.iter().copied());
-        assert_eq!(rows.to_vec(), values);
-        assert_eq!(&rows.row(7)[..5], &values[35..40]);
-        assert!(rows.row(7)[5..].iter().all(|&x| x == 0.0));
+    /// The same as they are stored; none if the rows are not stored as `bf16`.
+    #[must_use]
+    pub fn to_halves(&self) -> Vec<Bf16> {
+        match self.dtype {
+            Dtype::F32 => vec![],
+            Dtype::Bf16 => self.in_order(self.halves()).copied().collect(),
+        }
     }
 
-    #[test]
-    fn rows_start_at_cache_lines() {
-        let rows = Rows::zeros(3, 5);
-        assert_eq!(rows.row(1).as_ptr() as usize % 64, 0);
+    fn in_order<'a, E>(&self, all: &'a [E]) -> impl Iterator<Item = &'a E> {
+        let (stripes, width, stride) = (self.stripes, self.width, self.stride);
+        let ids = 0..stripes.rows() as u32;
+        ids.flat_map(move |id| &all[stripes.slot(id) as usize * stride..][..width])
+    }
+
+    /// Whether every number is finite.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        match self.dtype {
+            Dtype::F32 => self.as_slice().iter().all(|x| x.is_finite()),
+            Dtype::Bf16 => self.halves().iter().all(|x| x.to_f32().is_finite()),
+        }
     }
 }
