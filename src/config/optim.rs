@@ -109,7 +109,11 @@ impl OptimizerConfig {
     }
 
     /// Checks every value that is given.
-    pub(super) fn check(&self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// If a value is outside what it may be; the error names it.
+    pub fn check(&self) -> Result<()> {
         let positive = |name: &'static str, x: f32| {
             ensure(x.is_finite() && x > 0.0, name, x, "a positive number")
         };
@@ -145,7 +149,11 @@ impl OptimizerConfig {
 
 impl ClipConfig {
     /// Checks every value that is given.
-    pub(super) fn check(&self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// If a value is outside what it may be; the error names it.
+    pub fn check(&self) -> Result<()> {
         for (name, limit) in [("clip.norm", self.norm), ("clip.value", self.value)] {
             let limit = limit.unwrap_or(1.0);
             ensure(limit.is_finite() && limit > 0.0, name, limit, "a positive number")?;

@@ -15,6 +15,8 @@ pub(super) struct Adam {
     pub(super) eps: f32,
     pub(super) weight_decay: f32,
     pub(super) mode: AdamMode,
+    /// The current step on a row that has missed none: its powers are taken once, not per row.
+    step: AdamStep,
 }
 
 /// What Adam does to one row in one step.
@@ -27,6 +29,23 @@ pub(super) struct Row {
 }
 
 impl Adam {
+    /// No step has begun.
+    pub(super) fn new(
+        [beta1, beta2]: [f32; 2],
+        eps: f32,
+        weight_decay: f32,
+        mode: AdamMode,
+    ) -> Self {
+        let (keep1, keep2, decay, lr) = (beta1, beta2, 1.0, 0.0);
+        let step = AdamStep { lr, beta1, beta2, keep1, keep2, decay, eps, bias1: 1.0, bias2: 1.0 };
+        Self { beta1, beta2, eps, weight_decay, mode, step }
+    }
+
+    /// Begins step `t`.
+    pub(super) fn begin(&mut self, lr: f32, t: u64) {
+        self.step = self.step_at(lr, t);
+    }
+
     /// Whether a row has to remember when it was touched.
     pub(super) const fn has_stamps(&self) -> bool {
         has_stamps(self.mode, self.weight_decay)
@@ -38,7 +57,7 @@ impl Adam {
     }
 
     /// The constants of step `t`.
-    fn step(&self, lr: f32, t: u64) -> AdamStep {
+    fn step_at(&self, lr: f32, t: u64) -> AdamStep {
         let Self { beta1, beta2, eps, weight_decay, .. } = *self;
         let unbias = |beta: f32| (1.0 / (1.0 - f64::from(beta).powf(t as f64))) as f32;
         let (bias1, bias2) = (unbias(beta1), unbias(beta2));
@@ -49,15 +68,15 @@ impl Adam {
 
     /// What the step `update` does to a row that has seen `seen` steps.
     pub(super) fn row(&self, update: &Update, seen: u32) -> Row {
-        let mut step = self.step(update.lr, update.t);
+        let mut step = self.step;
         let replays = self.mode == AdamMode::Dense;
         if !replays && self.weight_decay > 0.0 {
             // A lone step owes its own decay, whatever the row has seen of others.
             let before = update.history.now().saturating_sub(1);
             step.decay = update.history.decay_since(seen.min(before));
         }
-        if self.mode == AdamMode::CatchUp {
-            let missed = update.history.now().saturating_sub(seen).saturating_sub(1);
+        let missed = update.history.now().saturating_sub(seen).saturating_sub(1);
+        if self.mode == AdamMode::CatchUp && missed > 0 {
             step.keep1 = power(self.beta1, missed + 1);
             step.keep2 = power(self.beta2, missed + 1);
         }
@@ -75,7 +94,7 @@ impl Adam {
         /// As many zeros as are needed at a time.
         const ZEROS: [f32; 256] = [0.0; 256];
         for past in history.between(seen, until) {
-            let step = self.step(past.lr, past.t);
+            let step = self.step_at(past.lr, past.t);
             let w = entries.w.chunks_mut(ZEROS.len());
             let moments = entries.m.chunks_mut(ZEROS.len()).zip(entries.v.chunks_mut(ZEROS.len()));
             for (w, (m, v)) in w.zip(moments) {

@@ -22,8 +22,10 @@ mod optimizer;
 mod param;
 mod row;
 mod sgd;
+mod steps;
 #[cfg(test)]
 mod tests;
 
 pub use optimizer::{Optimizer, Update};
 pub use param::{Param, ParamShard};
+pub use steps::Steps;

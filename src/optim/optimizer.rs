@@ -45,7 +45,7 @@ impl Update {
     fn idle(config: &OptimizerConfig, clip: ClipConfig) -> Self {
         let rule = match *config {
             OptimizerConfig::Adam { beta1, beta2, eps, weight_decay, mode, .. } => {
-                Rule::Adam(Adam { beta1, beta2, eps, weight_decay, mode })
+                Rule::Adam(Adam::new([beta1, beta2], eps, weight_decay, mode))
             }
             OptimizerConfig::Sgd { momentum, nesterov, .. } => {
                 Rule::Sgd(Sgd { momentum, nesterov })
@@ -60,13 +60,13 @@ impl Update {
             self.history.pop();
         }
         (self.lr, self.t) = (lr, t);
-        match &self.rule {
-            Rule::Adam(adam) if adam.has_history() => {
-                let decay = 1.0 - f64::from(lr) * f64::from(adam.weight_decay);
-                self.history.push(t, lr, decay);
-            }
-            Rule::Adam(adam) if adam.has_stamps() => self.history.count(),
-            _ => {}
+        let Rule::Adam(adam) = &mut self.rule else { return };
+        adam.begin(lr, t);
+        if adam.has_history() {
+            let decay = 1.0 - f64::from(lr) * f64::from(adam.weight_decay);
+            self.history.push(t, lr, decay);
+        } else if adam.has_stamps() {
+            self.history.count();
         }
     }
 

@@ -61,6 +61,12 @@ impl Param {
         &mut self.weights
     }
 
+    /// The weights; what was remembered is dropped.
+    #[must_use]
+    pub fn into_weights(self) -> Rows {
+        self.weights
+    }
+
     /// What the optimiser remembers, by name: `m` and `v` of each weight, or `acc` of each row.
     /// Second moments and accumulators, which cannot be negative, are all but `m`.
     #[must_use]

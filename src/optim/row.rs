@@ -6,6 +6,7 @@ use crate::simd::Kernels;
 
 use super::adam;
 use super::optimizer::{Rule, Update};
+use super::sgd::Sgd;
 
 /// Entries of a row, with what is remembered of each.
 #[derive(Debug)]
@@ -18,8 +19,8 @@ pub(super) struct Entries<'a> {
 /// What one step does to the entries of one row.
 #[derive(Debug)]
 pub(super) enum Row<'a> {
-    Adam(&'a Update, super::adam::Adam, adam::Row),
-    Sgd(super::sgd::Sgd, f32),
+    Adam(&'a Update, &'a adam::Adam, adam::Row),
+    Sgd(Sgd, f32),
     /// The factor on the gradient.
     Adagrad(f32),
 }
@@ -27,9 +28,9 @@ pub(super) enum Row<'a> {
 impl<'a> Row<'a> {
     /// The step `update` on a row that has seen `seen` steps, of an optimiser other than Adagrad.
     pub(super) fn new(update: &'a Update, seen: u32) -> Self {
-        match update.rule {
+        match &update.rule {
             Rule::Adam(adam) => Self::Adam(update, adam, adam.row(update, seen)),
-            Rule::Sgd(sgd) => Self::Sgd(sgd, update.lr),
+            Rule::Sgd(sgd) => Self::Sgd(*sgd, update.lr),
             Rule::Adagrad { .. } => Self::Adagrad(update.lr),
         }
     }

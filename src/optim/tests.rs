@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::{AdamMode, ClipConfig, Dtype, OptimizerConfig};
 use crate::rng::{Rng, Stream};
-use crate::rows::{Rows, SHARDS, Stripes};
+use crate::rows::{Rows, SHARDS};
 use crate::simd::Kernels;
 
 const ROWS: usize = 70;
@@ -160,11 +160,12 @@ fn dense_adam_has_the_bits_of_adam_on_all_rows() {
         let mut optimizer = Optimizer::new(&config, NO_CLIP);
         for step in 0..STEPS {
             optimizer.begin(lr(step), step as u64 + 1);
+            let mut shards = param.shards_mut();
             for (id, mut g) in (0..ROWS).map(|id| (id, gradient(step, id))) {
                 if !touched(step, id) {
                     g.fill(0.0);
                 }
-                let shard = &mut param.shards_mut()[id % SHARDS];
+                let shard = &mut shards[id % SHARDS];
                 shard.update(&kernels, optimizer.update(), id / SHARDS, &mut g);
             }
         }
@@ -219,9 +220,10 @@ fn flushing_between_steps_changes_no_more_than_roundings() {
         let mut optimizer = Optimizer::new(&config, NO_CLIP);
         for step in 0..STEPS {
             optimizer.begin(lr(step), step as u64 + 1);
+            let mut shards = param.shards_mut();
             for id in (0..ROWS).filter(|&id| touched(step, id)) {
                 let mut g = gradient(step, id);
-                let shard = &mut param.shards_mut()[id % SHARDS];
+                let shard = &mut shards[id % SHARDS];
                 shard.update(&kernels, optimizer.update(), id / SHARDS, &mut g);
             }
             if step % 3 == 0 {
@@ -373,10 +375,9 @@ fn small_steps_of_halves_add_up_in_the_mean() {
     param.weights_mut().assign(std::iter::repeat_n(1.0, rows * 16));
     for t in 1..=steps {
         let update = Update::new(&config, lr, t);
-        for id in 0..rows as u32 {
-            let (shard, local) = Stripes::split(id);
-            let shard = &mut param.shards_mut()[shard as usize];
-            shard.update(&kernels, &update, local as usize, &mut [-1.0; 16]);
+        let mut shards = param.shards_mut();
+        for id in 0..rows {
+            shards[id % SHARDS].update(&kernels, &update, id / SHARDS, &mut [-1.0; 16]);
         }
     }
     let weights = param.weights().to_vec();
