@@ -6,9 +6,9 @@
 
 use std::arch::aarch64::{
     float32x4_t, vaddq_f32, vaddq_s32, vbicq_u32, vcltq_f32, vcvtq_s32_f32, vdivq_f32, vdupq_n_f32,
-    vdupq_n_s32, vfmaq_f32, vld1_u16, vld1q_f32, vmaxq_f32, vminq_f32, vmulq_f32, vpaddq_f32,
-    vreinterpretq_f32_s32, vreinterpretq_f32_u32, vreinterpretq_u32_f32, vrndnq_f32, vshll_n_u16,
-    vshlq_n_s32, vsqrtq_f32, vst1q_f32, vsubq_f32,
+    vdupq_n_s32, vfmaq_f32, vld1_u16, vld1q_f32, vmaxq_f32, vminq_f32, vmovl_u16, vmulq_f32,
+    vpaddq_f32, vreinterpretq_f32_s32, vreinterpretq_f32_u32, vreinterpretq_u32_f32, vrndnq_f32,
+    vshlq_n_s32, vshlq_n_u32, vsqrtq_f32, vst1q_f32, vsubq_f32,
 };
 use std::arch::is_aarch64_feature_detected;
 
@@ -67,7 +67,9 @@ impl Neon {
         // SAFETY: the token; `x` is four readable halves.
         let halves = unsafe { vld1_u16(x.as_ptr().cast()) };
         // SAFETY: the token.
-        let words = unsafe { vshll_n_u16::<16>(halves) };
+        let words = unsafe { vmovl_u16(halves) };
+        // SAFETY: the token.
+        let words = unsafe { vshlq_n_u32::<16>(words) };
         // SAFETY: the token.
         unsafe { vreinterpretq_f32_u32(words) }
     }
