@@ -25,6 +25,8 @@ pub enum Stream {
     Densify,
     /// Which ids of a full bucket are kept; the step is the table, the item the bucket.
     Reservoir,
+    /// Rounding of changed weights; the item is the row.
+    Rounding,
 }
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;

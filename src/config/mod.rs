@@ -178,6 +178,17 @@ pub struct OutputConfig {
     pub optimizer: Option<OptimizerConfig>,
 }
 
+impl Dtype {
+    /// Bytes of a number.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 => 2,
+        }
+    }
+}
+
 impl HiddenConfig {
     /// Number of units.
     #[must_use]
@@ -253,6 +264,17 @@ impl NetworkConfig {
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a tree of numbers, strings and enums can be written")
+    }
+
+    /// The optimiser of every layer, the output layer last.
+    pub fn optimizers(&self) -> impl Iterator<Item = &OptimizerConfig> {
+        let own = self.hidden.iter().map(HiddenConfig::optimizer);
+        own.chain([self.output.optimizer.as_ref()]).map(|own| own.unwrap_or(&self.optimizer))
+    }
+
+    /// The learning rate of every layer, the output layer last.
+    pub fn rates(&self) -> impl Iterator<Item = f32> {
+        self.optimizers().map(OptimizerConfig::lr)
     }
 
     /// Checks every value that is given.

@@ -42,7 +42,8 @@ impl Dense {
         let Place { inputs, seed, number, .. } = place;
         let optimizer = config.optimizer.as_ref().unwrap_or(place.optimizer);
         let std = 1.0 / (config.units as f32).sqrt();
-        let weights = Rows::random(inputs, config.units, std, seed, number);
+        let sizes = (inputs, config.units);
+        let weights = Rows::random_as(config.dtype, sizes, std, (seed, number));
         let stripes = weights.stripes();
         let ids: Vec<u32> = if sparse { vec![] } else { (0..inputs as u32).collect() };
         Self {

@@ -120,7 +120,7 @@ impl Sampled {
             let rows = stripes.len(shard);
             for first in (0..rows).step_by(TILE) {
                 let count = TILE.min(rows - first);
-                let tile = weights.tile((shard, first, count), &mut room.tile);
+                let tile = weights.tile(kernels, (shard, first, count), &mut room.tile);
                 let rows = (tile, bias.map(|bias| &bias[first..]));
                 let Room { transposed, logits, .. } = &mut room.room;
                 let queries = (queries.as_slice(), n, stride);
@@ -200,7 +200,7 @@ impl ShardRoom {
         for first in (0..rows).step_by(TILE) {
             let count = TILE.min(rows - first);
             let Self { room, input_gradients, gradients, columns, tile, of_labels } = self;
-            let tile = weights.tile((first, count), tile);
+            let tile = weights.tile(kernels, (first, count), tile);
             let biases = bias.as_ref().map(|bias| &bias.weights()[first..]);
             let Room { transposed, logits, .. } = room;
             let inputs = (queries.as_slice(), n, stride);

@@ -140,7 +140,7 @@ impl Sampled {
                 let rows = self.stripes().len(shard);
                 for first in (0..rows).step_by(TILE) {
                     let count = TILE.min(rows - first);
-                    let weights = weights.tile((shard, first, count), tile);
+                    let weights = weights.tile(kernels, (shard, first, count), tile);
                     let rows = (weights, bias.map(|bias| &bias[first..]));
                     let queries = (queries.as_slice(), n, stride);
                     logits::tile(kernels, queries, rows, count, transposed, logits);

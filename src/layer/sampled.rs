@@ -5,7 +5,7 @@
 //! inputs of the next layer, or the logits of the network (`output.rs`).
 
 use crate::config::{
-    Activation, OptimizerConfig, OutputConfig, SampledConfig, SamplerConfig, UpdateMode,
+    Activation, Dtype, OptimizerConfig, OutputConfig, SampledConfig, SamplerConfig, UpdateMode,
 };
 use crate::hogwild::SharedSums;
 use crate::lsh::{Due, Vectors};
@@ -36,6 +36,15 @@ pub struct Sampled {
     activation: Activation,
     norm: f32,
     number: u64,
+}
+
+/// What hidden layers and the output layer say alike about themselves.
+struct Own<'a> {
+    units: usize,
+    bias: bool,
+    sampler: &'a SamplerConfig,
+    dtype: Dtype,
+    optimizer: Option<&'a OptimizerConfig>,
 }
 
 /// What a layer is made from, beside its own configuration.
@@ -69,7 +78,13 @@ impl Sampled {
     pub fn hidden(config: &SampledConfig, place: Place<'_>) -> Self {
         // Pre-activations of about 1.
         let std = 1.0 / place.input_norm;
-        let own = (config.units, config.bias, &config.sampler, &config.optimizer);
+        let own = Own {
+            units: config.units,
+            bias: config.bias,
+            sampler: &config.sampler,
+            dtype: config.dtype,
+            optimizer: config.optimizer.as_ref(),
+        };
         let (activation, norm) = (config.activation, config.norm.unwrap_or(0.0));
         Self { activation, norm, ..Self::new(own, std, place) }
     }
@@ -77,17 +92,24 @@ impl Sampled {
     /// The output layer; every value of `config` must be filled in.
     #[must_use]
     pub fn output(config: &OutputConfig, place: Place<'_>) -> Self {
-        let own = (config.units, config.bias, &config.sampler, &config.optimizer);
+        let own = Own {
+            units: config.units,
+            bias: config.bias,
+            sampler: &config.sampler,
+            dtype: config.dtype,
+            optimizer: config.optimizer.as_ref(),
+        };
         Self::new(own, INITIAL, place)
     }
 
     fn new(
-        (units, bias, sampler, optimizer): (usize, bool, &SamplerConfig, &Option<OptimizerConfig>),
+        Own { units, bias, sampler, dtype, optimizer }: Own<'_>,
         std: f32,
         place: Place<'_>,
     ) -> Self {
-        let optimizer = optimizer.as_ref().unwrap_or(place.optimizer);
-        let weights = Rows::random(units, place.inputs, std, place.seed, place.number);
+        let optimizer = optimizer.unwrap_or(place.optimizer);
+        let sizes = (units, place.inputs);
+        let weights = Rows::random_as(dtype, sizes, std, (place.seed, place.number));
         Self {
             sampler: Sampler::new(sampler, weights.stripes(), place.inputs),
             bias: bias.then(|| Param::new(Rows::column(units), optimizer)),
@@ -190,7 +212,7 @@ impl Sampled {
         let weights = self.weights.weights();
         match inputs {
             Inputs::Dense(inputs) => weights.dot_rows(kernels, slots, inputs.row(i), out),
-            Inputs::Sparse(lists) => weights.dot_columns(slots, lists.of(i), out),
+            Inputs::Sparse(lists) => weights.dot_columns(kernels, slots, lists.of(i), out),
         }
         if let Some(bias) = &self.bias {
             let bias = bias.weights().as_slice();
@@ -214,7 +236,7 @@ impl Sampled {
         let weights = self.weights.weights();
         match columns {
             None => weights.axpy_rows(kernels, slots, deltas, out),
-            Some(columns) => weights.axpy_columns((slots, deltas), columns, out),
+            Some(columns) => weights.axpy_columns(kernels, (slots, deltas), columns, out),
         }
     }
 

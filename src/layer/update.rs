@@ -120,7 +120,7 @@ impl Target<'_> {
                     for (&sample, &coef) in samples.iter().zip(coefs) {
                         sum.add(coef, inputs.sparse(sample));
                     }
-                    weights.update_columns(kernels, update, local, (&sum.columns, &mut sum.floats));
+                    weights.update_columns(kernels, update, local, &sum.columns, &mut sum.floats);
                     sum.clear();
                 }
                 if let Some(bias) = &mut bias {

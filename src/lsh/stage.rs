@@ -171,12 +171,14 @@ impl Stage {
         let mut i = 0;
         for run in places.chunk_by(|a, b| a + 1 == *b) {
             let tile = (shard, run[0], run.len());
-            for row in weights.tile(tile, &mut self.room).chunks(stride) {
+            for row in weights.tile(kernels, tile, &mut self.room).chunks(stride) {
                 self.vectors.row_mut(i)[..width].copy_from_slice(&row[..width]);
                 i += 1;
             }
             match bias.filter(|_| transform.append_bias) {
-                Some(bias) => self.biases.extend_from_slice(bias.tile(tile, &mut self.room)),
+                Some(bias) => {
+                    self.biases.extend_from_slice(bias.tile(kernels, tile, &mut self.room))
+                }
                 None => self.biases.resize(i, 0.0),
             }
         }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use crate::config::NetworkConfig;
 use crate::error::{Error, Result};
 use crate::layer::{FullScratch, Hidden, Place, Sampled, ShardScratch};
-use crate::optim::Param;
+use crate::optim::{Optimizer, Param};
 use crate::rows::{Matrix, SHARDS};
 use crate::sampler::Pool;
 use crate::schedule::Run;
@@ -32,6 +32,8 @@ pub struct Network {
     kernels: Kernels,
     hidden: Vec<Hidden>,
     output: Sampled,
+    /// One for each layer, the output layer last.
+    optimizers: Vec<Optimizer>,
     counters: Counters,
     workspace: Workspace,
 }
@@ -135,6 +137,10 @@ impl Network {
             kernels: Kernels::detect()?,
             hidden,
             output,
+            optimizers: config
+                .optimizers()
+                .map(|optimizer| Optimizer::new(optimizer, config.clip))
+                .collect(),
             counters: Counters::default(),
             workspace,
             config,
@@ -234,6 +240,7 @@ impl Network {
 
     /// Inserts every row that moved into the hash tables again.
     pub fn rehash(&mut self) {
+        self.settle();
         let clock = Instant::now();
         let kernels = self.kernels;
         for layer in self.sampled_mut() {
@@ -243,13 +250,31 @@ impl Network {
         self.workspace.rehash_seconds += clock.elapsed().as_secs_f64();
     }
 
-    /// Inserts every row into the hash tables again.
-    pub fn rehash_all(&mut self) {
+    /// Makes up for the steps that rows have missed, where the optimiser asks for it.
+    pub fn settle(&mut self) {
+        let Self { hidden, output, optimizers, kernels, .. } = self;
+        let layers = hidden.iter_mut().map(Hidden::params_mut).chain([output.params_mut()]);
+        let mut settled = false;
+        for (optimizer, (weights, bias)) in optimizers.iter_mut().zip(layers) {
+            settled |= optimizer.is_pending();
+            optimizer.flush(kernels, [Some(weights), bias].into_iter().flatten());
+        }
+        if settled {
+            self.all_moved();
+        }
+    }
+
+    fn all_moved(&mut self) {
         for layer in self.sampled_mut() {
             if let Some(index) = layer.sampler_mut().index_mut() {
                 index.moved_mut().into_iter().for_each(|moved| moved.fill(true));
             }
         }
+    }
+
+    /// Inserts every row into the hash tables again.
+    pub fn rehash_all(&mut self) {
+        self.all_moved();
         self.rehash();
     }
 }

@@ -4,10 +4,9 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use crate::config::OptimizerConfig;
 use crate::error::{Error, Result};
 use crate::layer::{BatchInputs, Hidden, backward, backward_hidden, forward};
-use crate::optim::Update;
+use crate::optim::Optimizer;
 use crate::sampler::Sampler;
 use crate::sparse::Features;
 use crate::tape::{BLOCK, DenseTape, LayerTape, Tape};
@@ -49,21 +48,19 @@ impl Network {
         let lr = self.config.optimizer.lr() * factor;
 
         self.forward(x, y, rows)?;
-        let loss = self.finish_forward(rows.len(), factor);
+        for (optimizer, lr) in self.optimizers.iter_mut().zip(self.config.rates()) {
+            optimizer.begin(lr * factor, updates + 1);
+        }
+        let loss = self.finish_forward(rows.len());
         if !loss.is_finite() || !self.workspace.deltas_are_finite() {
+            self.optimizers.iter_mut().for_each(Optimizer::cancel);
             return Err(Error::Diverged { step, lr });
         }
-        self.apply(rows.len(), factor);
+        self.apply(rows.len());
         self.counters.steps = step + 1;
         self.counters.updates = updates + 1;
         self.rehash_what_is_due(step + 1);
         Ok(self.report(loss, lr, rows.len()))
-    }
-
-    /// What changes the rows of the layer with that optimiser, the network's when not given.
-    fn update(&self, own: Option<&OptimizerConfig>, factor: f32) -> Update {
-        let config = own.unwrap_or(&self.config.optimizer);
-        Update::new(config, config.lr() * factor, self.counters.updates + 1)
     }
 
     fn rehash_what_is_due(&mut self, steps: u64) {
@@ -141,10 +138,9 @@ impl Network {
 
     /// Phase B: brings the rows of all blocks together. Where the output layer is computed by
     /// blocked products, this is where it runs. Returns the sum of the losses.
-    fn finish_forward(&mut self, n: usize, factor: f32) -> f64 {
-        let (full, update) =
-            (self.is_full(), self.update(self.config.output.optimizer.as_ref(), factor));
-        let Self { config, kernels, hidden, output, workspace, .. } = self;
+    fn finish_forward(&mut self, n: usize) -> f64 {
+        let full = self.is_full();
+        let Self { config, kernels, hidden, output, optimizers, workspace, .. } = self;
         let Workspace { tapes, blocks, layers, full: room, .. } = workspace;
         let tapes = &mut tapes[..*blocks];
         for tape in &*tapes {
@@ -157,8 +153,11 @@ impl Network {
             }
         }
         let mut loss = tapes.iter().map(|tape| tape.loss).sum();
-        if full && let Some(LayerRoom { outputs, .. }) = layers.last_mut() {
-            let how = (&*kernels, &update);
+        if full
+            && let Some(LayerRoom { outputs, .. }) = layers.last_mut()
+            && let Some(optimizer) = optimizers.last()
+        {
+            let how = (&*kernels, optimizer.update());
             let scale = 1.0 / n as f32;
             loss = output.step_full(how, (config.loss, scale), (outputs, n), tapes, room);
             let (outputs, hidden) = (&*outputs, &*hidden);
@@ -182,26 +181,21 @@ impl Network {
     }
 
     /// Phase C: changes every row that was touched.
-    fn apply(&mut self, n: usize, factor: f32) {
+    fn apply(&mut self, n: usize) {
         let full = self.is_full();
-        let of_output = self.update(self.config.output.optimizer.as_ref(), factor);
-        for i in 0..self.hidden.len() {
-            let update = self.update(self.config.hidden[i].optimizer(), factor);
-            let Self { kernels, hidden, workspace, .. } = self;
-            let Workspace { tapes, blocks, layers, shards, bias_gradient, .. } = workspace;
-            let tapes = &tapes[..*blocks];
+        let Self { kernels, hidden, output, optimizers, workspace, .. } = self;
+        let Workspace { tapes, blocks, layers, shards, bias_gradient, .. } = workspace;
+        let tapes = &tapes[..*blocks];
+        for (i, (layer, optimizer)) in hidden.iter_mut().zip(&*optimizers).enumerate() {
             let parts = || tapes.iter().map(move |tape| &tape.edges[i]);
-            let inputs = batch_inputs(tapes, layers, i);
-            let room = (&mut shards[..], bias_gradient);
-            hidden[i].update((kernels, &update), parts, (&layers[i].deltas, inputs, n), room);
+            let read = (&layers[i].deltas, batch_inputs(tapes, layers, i), n);
+            let room = (&mut shards[..], &mut *bias_gradient);
+            layer.update((kernels, optimizer.update()), parts, read, room);
         }
-        if !full {
-            let Self { kernels, output, workspace, .. } = self;
-            let Workspace { tapes, blocks, layers, shards, .. } = workspace;
-            let tapes = &tapes[..*blocks];
+        if let Some(optimizer) = optimizers.last().filter(|_| !full) {
             let parts = || tapes.iter().filter_map(|tape| tape.edges.last());
             let inputs = batch_inputs(tapes, layers, layers.len());
-            output.update((kernels, &of_output), parts, inputs, shards);
+            output.update((kernels, optimizer.update()), parts, inputs, shards);
         }
     }
 
