@@ -19,3 +19,5 @@ pub use vectors::{Vector, Vectors};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod theory;
