@@ -30,9 +30,9 @@ pub(super) struct Doph {
 }
 
 impl Doph {
-    /// Codes of `bits` bits from the `top` largest coordinates.
+    /// Codes of `code_bits` bits from the `top` largest coordinates.
     pub(super) const fn new(
-        (top, bits): (usize, usize),
+        (top, code_bits): (usize, usize),
         shape: Shape,
         seed: u64,
         generation: u64,
@@ -41,7 +41,7 @@ impl Doph {
         let half = top.div_ceil(2);
         let bins = if half < functions { half } else { functions };
         let donors = Donors::new(seed, generation);
-        let fold = Fold::new(bits, seed, generation);
+        let fold = Fold::new(code_bits, seed, generation);
         Self { shape, top, bins, fold, seed, generation, donors }
     }
 

@@ -17,8 +17,10 @@ use super::{Cap, HashFamily, HashScratch, HashTables, Vectors};
 pub struct Index {
     config: TablesConfig,
     hash: HashFamily,
-    /// The generation of `hash`, and the one that the next refresh is to have.
-    generation: (u64, u64),
+    /// The generation of `hash`.
+    built: u64,
+    /// The generation that `hash` is to have after the next refresh.
+    wanted: u64,
     tables: HashTables,
     stripes: Stripes,
     transform: Transform,
@@ -39,7 +41,8 @@ impl Index {
             tables: HashTables::new(stripes, hash.n_tables(), hash.bits()).capped(Cap::new(config)),
             transform: Transform::new(config, hash.shape()),
             hash,
-            generation: (0, 0),
+            built: 0,
+            wanted: 0,
             stripes,
             moved: vec![true; stripes.slots()],
             lengths: vec![0.0; stripes.slots()],
@@ -76,24 +79,24 @@ impl Index {
         std::array::from_fn(|_| rest.split_off_mut(..slots).unwrap_or_default())
     }
 
-    /// How often new functions were drawn.
+    /// The generation of the functions, after the next refresh at the latest.
     #[must_use]
     pub const fn generation(&self) -> u64 {
-        self.generation.1
+        self.wanted
     }
 
     /// Asks for the functions of a `generation`: the next refresh draws them and inserts every
     /// row. Until then the tables answer by the functions they were built with.
     pub fn set_generation(&mut self, generation: u64) {
-        self.generation.1 = generation;
-        if self.generation.0 != generation {
+        self.wanted = generation;
+        if self.built != generation {
             self.moved.fill(true);
         }
     }
 
     /// Asks for new functions, as [`Index::set_generation`] does.
     pub fn redraw(&mut self) {
-        self.set_generation(self.generation.1 + 1);
+        self.set_generation(self.wanted + 1);
     }
 
     /// Writes the codes of queries, which are inputs of the layer; it `has_bias` or not.
@@ -129,10 +132,10 @@ impl Index {
         if !self.moved.contains(&true) {
             return;
         }
-        if self.generation.0 != self.generation.1 {
+        if self.built != self.wanted {
             let (width, rows) = (self.hash.shape().width, self.stripes.rows());
-            self.generation.0 = self.generation.1;
-            self.hash = HashFamily::new(&self.config, width, rows, self.generation.0);
+            self.built = self.wanted;
+            self.hash = HashFamily::new(&self.config, width, rows, self.built);
         }
         let Self { hash, tables, stripes, transform, moved, lengths, scratch, stages, .. } = self;
         stages.ensure(|| Stage::new(hash.shape(), BLOCK));
@@ -189,8 +192,8 @@ impl Index {
         for (shard, local, stored) in (0..n).map(work) {
             stage.load(kernels, transform, layer, (shard, &[local]));
             hash.codes(kernels, stage.vectors(), stage.extras(), &mut scratch, &mut codes);
-            let bits = codes.iter().zip(stored).map(|(new, old)| (new ^ old).count_ones());
-            differing += bits.sum::<u32>();
+            let both = codes.iter().zip(stored);
+            differing += both.map(|(new, old)| (new ^ old).count_ones()).sum::<u32>();
         }
         f64::from(differing) / (n * n_tables * hash.bits()) as f64
     }

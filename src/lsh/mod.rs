@@ -21,3 +21,5 @@ pub use vectors::{Vector, Vectors};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod theory;

@@ -29,6 +29,7 @@ const FLOATS: usize = 1 << 18;
 pub(super) type Layer<'a> = (&'a Rows, Option<&'a Rows>);
 
 /// What is done to rows before they are hashed.
+#[expect(clippy::struct_excessive_bools, reason = "four options that are independent")]
 #[derive(Debug)]
 pub(super) struct Transform {
     append_bias: bool,
