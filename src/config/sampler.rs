@@ -144,19 +144,18 @@ impl LshConfig {
             return Ok(());
         }
         let TablesConfig { family, center, append_bias, mips, .. } = &self.tables;
-        let simhash = matches!(family, FamilyConfig::Simhash { .. });
         let found = match family {
-            _ if *center => "all with tables.center",
-            _ if *mips => "all with tables.mips",
-            _ if !*append_bias => "all without tables.append_bias",
             FamilyConfig::Wta { .. } => "all with the family wta",
             FamilyConfig::Dwta { .. } => "all with the family dwta",
             FamilyConfig::Doph { .. } => "all with the family doph",
-            FamilyConfig::Simhash { .. } => "all",
+            FamilyConfig::Simhash { .. } if *center => "all with tables.center",
+            FamilyConfig::Simhash { .. } if *mips => "all with tables.mips",
+            FamilyConfig::Simhash { .. } if !*append_bias => "all without tables.append_bias",
+            FamilyConfig::Simhash { .. } => return Ok(()),
         };
-        let fine = simhash && !*center && !*mips && *append_bias;
-        let wanted = "random or none, unless the family is simhash with append_bias, without center and mips";
-        ensure(fine, "sampler.log_q", found, wanted)
+        let wanted =
+            "random or none but for simhash with tables.append_bias and without center and mips";
+        ensure(false, "sampler.log_q", found, wanted)
     }
 
     /// Fills in how many are active. Union and threshold take what they find: unless a limit is
@@ -244,4 +243,59 @@ const RANDOM_SHARE: f32 = 0.5;
 /// for the rest whatever their number.
 fn active(units: usize) -> usize {
     (units / 200).clamp(64, 1000).min(units)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_found_neurons_cannot_be_corrected_it_is_said_why() {
+        let open = || LshConfig { log_q: LogQ::All, ..LshConfig::open() };
+        let refused = |tables| {
+            let lsh = LshConfig { tables, ..open() };
+            SamplerConfig::Lsh(lsh).check(100).unwrap_err().to_string()
+        };
+        let tables = open().tables;
+        SamplerConfig::Lsh(open()).check(100).unwrap();
+        let dwta = FamilyConfig::Dwta { bin_size: 8 };
+        assert_eq!(
+            refused(TablesConfig { family: dwta, ..tables.clone() }),
+            "sampler.log_q is all with the family dwta, but must be random or none but for \
+             simhash with tables.append_bias and without center and mips"
+        );
+        for tables in [
+            TablesConfig { center: true, ..tables.clone() },
+            TablesConfig { mips: true, ..tables.clone() },
+            TablesConfig { append_bias: false, ..tables },
+        ] {
+            assert!(refused(tables).starts_with("sampler.log_q is all with"));
+        }
+    }
+
+    #[test]
+    fn union_and_threshold_have_no_limit_unless_it_is_given() {
+        let units = 20_000;
+        let sizes = |strategy, n_active, min_active| {
+            let open = LshConfig::open();
+            let mut sampler =
+                SamplerConfig::Lsh(LshConfig { strategy, n_active, min_active, ..open });
+            sampler.resolve(units, 0);
+            sampler.check(units).unwrap();
+            match sampler {
+                SamplerConfig::Lsh(lsh) => [lsh.n_active.unwrap(), lsh.min_active.unwrap()],
+                _ => [0, 0],
+            }
+        };
+        for strategy in [Strategy::Union, Strategy::Threshold { min_count: 2 }] {
+            assert_eq!(sizes(strategy, None, None), [units, 100]);
+            assert_eq!(sizes(strategy, Some(50), None), [50, 50]);
+            assert_eq!(sizes(strategy, None, Some(7)), [units, 7]);
+        }
+        for strategy in [Strategy::Topk, Strategy::Vanilla] {
+            assert_eq!(sizes(strategy, None, None), [100, 100]);
+            assert_eq!(sizes(strategy, Some(50), Some(7)), [50, 7]);
+            assert_eq!(sizes(strategy, None, Some(500)), [500, 500]);
+        }
+    }
 }

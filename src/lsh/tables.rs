@@ -21,7 +21,8 @@ pub use stats::TableStats;
 /// Tables that one task builds together: their codes of a row fill one cache line.
 const GROUP: usize = 32;
 
-/// Which ids count in a bucket that holds many.
+/// Which ids count in a bucket that holds many. A build inserts the rows in the order they have in
+/// memory, so that of a queue the last ones in that order are kept until others are inserted.
 #[derive(Clone, Copy, Debug)]
 pub struct Cap {
     /// The most ids that count.

@@ -28,13 +28,13 @@ impl LogUniform {
 
     /// P(i).
     #[must_use]
-    pub fn p(&self, id: u32) -> f64 {
+    pub fn p(self, id: u32) -> f64 {
         (1.0 / (f64::from(id) + 1.0)).ln_1p() / self.log_units
     }
 
     /// The log of the probability that `id` was drawn by `time`.
     #[must_use]
-    pub fn log_q(&self, id: u32, time: f64) -> f32 {
+    pub fn log_q(self, id: u32, time: f64) -> f32 {
         (-(-time * self.p(id)).exp_m1()).ln() as f32
     }
 
@@ -42,7 +42,7 @@ impl LogUniform {
     /// marked, and so are the new ones. Appends all that are left when there are fewer. Returns
     /// the time of the first neuron that was not taken.
     pub(super) fn draw(
-        &self,
+        self,
         missing: usize,
         (start, units): (usize, usize),
         rng: &mut Rng,
@@ -74,7 +74,7 @@ impl LogUniform {
 
     /// The same from the time of every neuron.
     fn draw_times(
-        &self,
+        self,
         missing: usize,
         units: usize,
         rng: &mut Rng,

@@ -13,7 +13,6 @@ mod ranking;
 mod retrieve;
 
 use correct::Law;
-use log_uniform::LogUniform;
 
 use crate::config::SamplerConfig;
 use crate::lsh::Index;
@@ -22,6 +21,7 @@ use crate::rows::Stripes;
 use crate::simd::Kernels;
 
 pub use correct::Drawn;
+pub use log_uniform::LogUniform;
 pub use lsh::Lsh;
 pub use pool::Pool;
 

@@ -97,14 +97,14 @@ const LOWEST: f32 = 1.0 / 1024.0;
 mod tests {
     use super::*;
 
-    fn simhash(cosine: f64) -> Option<f64> {
-        Some(1.0 - cosine.acos() / std::f64::consts::PI)
+    fn simhash(cosine: f64) -> f64 {
+        1.0 - cosine.acos() / std::f64::consts::PI
     }
 
     #[test]
     fn a_count_estimates_the_cosine_of_its_closed_form() {
         let (n_tables, n_hashes) = (96, 8);
-        let ranking = Ranking::new(n_tables, n_hashes, simhash);
+        let ranking = Ranking::new(n_tables, n_hashes, |cosine| Some(simhash(cosine)));
         for (count, &cosine) in ranking.cosines.iter().enumerate() {
             let share = (count as f64 / n_tables as f64).min(1.0);
             let angle = std::f64::consts::PI * (1.0 - share.powf(1.0 / n_hashes as f64));

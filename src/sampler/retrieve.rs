@@ -98,8 +98,7 @@ impl Lsh {
     }
 
     /// Adds whole buckets, tables in random order, until there are enough neurons
-    /// (Chen et al., "SLIDE", section 4.1). Each bucket is read from a random place around, so
-    /// that no id of the last one is more likely than another.
+    /// (Chen et al., "SLIDE", section 4.1). The last bucket is read in part.
     fn vanilla(
         &self,
         codes: &[u16],
@@ -114,7 +113,7 @@ impl Lsh {
         order.clear();
         order.extend(0..tables.n_tables() as u32);
         rng.shuffle(&mut order);
-        let (mut visited, mut shares) = (0_u32, 0.0);
+        let (mut visited, mut read, mut stand) = (0, 0, 0);
         for &table in &order {
             if active.len() == end {
                 break;
@@ -122,13 +121,8 @@ impl Lsh {
             let table = table as usize;
             let ids = tables.bucket(table, codes[table]);
             visited += 1;
-            let Some(turn) = ids.len().checked_sub(1).map(|last| rng.below(last as u32 + 1)) else {
-                shares += 1.0;
-                continue;
-            };
-            let (after, before) = (&ids[turn as usize..], &ids[..turn as usize]);
-            let mut read = 0;
-            for &id in after.iter().chain(before).take(self.window) {
+            stand += tables.occupancy(table, codes[table]);
+            for &id in self.around(ids, rng) {
                 if active.len() == end {
                     break;
                 }
@@ -137,11 +131,10 @@ impl Lsh {
                     active.push(id);
                 }
             }
-            shares += f64::from(read) / tables.occupancy(table, codes[table]) as f64;
         }
         scratch.order = order;
         scratch.forget(&active[start..]);
-        let share = (shares / f64::from(visited.max(1))) as f32;
+        let share = share(read, stand);
         Law::Any { tables: visited, share, kept: 1.0 }
     }
 
@@ -157,7 +150,7 @@ impl Lsh {
         let tables = self.index.tables();
         let start = active.len();
         for (table, &code) in codes.iter().enumerate() {
-            for &id in self.bucket(tables, table, code, rng) {
+            for &id in self.around(tables.bucket(table, code), rng) {
                 if std::mem::replace(&mut scratch.votes[id as usize], 1) == 0 {
                     active.push(id);
                 }
@@ -176,7 +169,8 @@ impl Lsh {
         Law::Any { tables: codes.len() as u32, share: self.share(codes), kept }
     }
 
-    /// At most `window` ids of a bucket, at a random place.
+    /// At most `window` ids of a bucket, at a random place: one slice, so that it can be asked for
+    /// ahead and counted without a branch. Those near the ends of a bucket are less likely.
     #[inline]
     fn bucket<'a>(
         &self,
@@ -193,19 +187,35 @@ impl Lsh {
         &ids[start..start + self.window]
     }
 
-    /// Share of the ids in the buckets of a query that is read, the average of the tables; asked
-    /// only by those who correct for it.
+    /// At most `window` ids of a bucket, from a random place around: where a bucket is read in
+    /// part, each id is equally likely.
+    fn around<'a>(&self, ids: &'a [u32], rng: &mut Rng) -> impl Iterator<Item = &'a u32> {
+        let turn = rng.below(ids.len().max(1) as u32) as usize;
+        ids[turn..].iter().chain(&ids[..turn]).take(self.window)
+    }
+
+    /// Share of the ids in the buckets of a query that is read; asked only by those who correct
+    /// for it.
     fn share(&self, codes: &[u16]) -> f32 {
         if self.log_q != LogQ::All {
             return 1.0;
         }
         let tables = self.index.tables();
-        let of_bucket = |(table, &code): (usize, &u16)| {
-            let read = tables.bucket(table, code).len().min(self.window);
-            read.max(1) as f32 / tables.occupancy(table, code).max(1) as f32
-        };
-        codes.iter().enumerate().map(of_bucket).sum::<f32>() / codes.len() as f32
+        let (mut read, mut stand) = (0, 0);
+        for (table, &code) in codes.iter().enumerate() {
+            read += tables.bucket(table, code).len().min(self.window);
+            stand += tables.occupancy(table, code);
+        }
+        share(read, stand)
     }
+}
+
+/// Share of the ids that stand in some buckets that was read of them.
+///
+/// A row stands more often in long buckets, which are read in part, so it is the ids that are
+/// averaged over, not the buckets.
+fn share(read: usize, stand: usize) -> f32 {
+    if stand == 0 { 1.0 } else { read as f32 / stand as f32 }
 }
 
 /// Candidates that are graded for each neuron that is wanted: enough for rows that are much longer

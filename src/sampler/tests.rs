@@ -38,10 +38,13 @@ fn weights() -> Param {
 }
 
 fn build(config: &SamplerConfig) -> Sampler {
-    let weights = weights();
+    build_on(&weights(), config)
+}
+
+fn build_on(weights: &Param, config: &SamplerConfig) -> Sampler {
     let mut sampler = Sampler::new(config, weights.weights().stripes(), WIDTH);
     if let Some(index) = sampler.index_mut() {
-        index.refresh(&Kernels::available().next().unwrap(), &weights, None);
+        index.refresh(&Kernels::available().next().unwrap(), weights, None);
     }
     sampler
 }
@@ -238,13 +241,13 @@ fn vanilla_takes_whole_buckets_of_tables_in_random_order() {
     let all = sorted(&retrieve(&sampler, &codes, 0));
     let votes = count(&sampler, &codes);
     assert!(all.iter().copied().eq((0..UNITS as u32).filter(|&id| votes[id as usize] > 0)));
-    let few = build(&lsh(Strategy::Vanilla, 40, 20));
+    let few = build(&lsh(Strategy::Vanilla, 100, 20));
     let first = |item| {
         let found = retrieve(&few, &codes, item);
-        assert_eq!(found.len(), 40);
+        assert_eq!(found.len(), 100);
         let whole = |table: &usize| {
             let bucket = few.index().unwrap().tables().bucket(*table, codes[*table]);
-            bucket.len() <= 40 && sorted(&found[..bucket.len()]) == sorted(bucket)
+            bucket.len() <= 100 && sorted(&found[..bucket.len()]) == sorted(bucket)
         };
         (0..20).find(whole).unwrap()
     };
@@ -276,7 +279,9 @@ fn in_batch_takes_the_labels_of_the_other_samples() {
         active.clear();
         choose(&few, &[3, 103, 203], item, &mut active);
         assert_eq!(active.len(), 10);
-        active[3..].iter().for_each(|&id| counts[id as usize] += 1);
+        for &id in &active[3..] {
+            counts[id as usize] += 1;
+        }
     }
     // Seven of 42 others, each equally likely.
     let (share, draws) = (7.0_f64 / 42.0, 2000.0);

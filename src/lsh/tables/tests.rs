@@ -39,10 +39,11 @@ fn every_id_is_in_the_bucket_of_its_code_and_nowhere_else() {
         let codes = random_codes(rows, n_tables, bits, 0);
         let tables = build(&codes, bits, Cap::NONE);
         for table in 0..n_tables {
+            let own: Vec<u16> = codes.iter().map(|codes| codes[table]).collect();
             let mut seen = vec![0; rows];
             for code in 0..1 << bits {
                 for &id in tables.bucket(table, code) {
-                    assert_eq!(codes[id as usize][table], code);
+                    assert_eq!(own[id as usize], code);
                     seen[id as usize] += 1;
                 }
             }
@@ -61,7 +62,9 @@ fn a_reservoir_keeps_each_of_n_ids_with_probability_cap_over_n() {
         let tables = build(&codes, 1, Cap { size, policy: BucketPolicy::Reservoir, seed });
         for table in 0..n_tables {
             let mut kept = tables.bucket(table, 0).to_vec();
-            kept.iter().for_each(|&id| counts[id as usize] += 1);
+            for &id in &kept {
+                counts[id as usize] += 1;
+            }
             kept.sort_unstable();
             kept.dedup();
             assert_eq!(kept.len(), size);
@@ -111,7 +114,9 @@ fn what_is_inserted_removed_and_moved_is_found_as_after_a_fresh_build() {
             }
             assert!(!gone.is_empty());
             let mut fresh = build(&codes, BITS, cap);
-            gone.iter().for_each(|&id| fresh.remove(id));
+            for &id in &gone {
+                fresh.remove(id);
+            }
             write(&mut fresh, &codes);
             fresh.build();
             let (mut ours, mut theirs) = (all_buckets(&tables), all_buckets(&fresh));

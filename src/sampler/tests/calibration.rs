@@ -6,8 +6,16 @@ use crate::config::LogQ;
 
 const LABELS: [u32; 3] = [4, 90, 333];
 
-/// How many standard errors the mean estimate lies from the truth, over draws and hash functions.
-fn errors_off(repeats: u64, config: impl Fn(u64) -> SamplerConfig) -> f64 {
+/// The mean over draws, and hash functions, as a share of the truth.
+#[derive(Debug)]
+struct Estimate {
+    /// How far from 1.
+    off: f64,
+    /// Its standard error.
+    error: f64,
+}
+
+fn estimate(repeats: u64, config: impl Fn(u64) -> SamplerConfig) -> Estimate {
     let weights = weights();
     let mut x = vec![0.0; WIDTH];
     Rng::new(5, Stream::Probe, 0, 0).fill_normal(0.3, &mut x);
@@ -18,11 +26,11 @@ fn errors_off(repeats: u64, config: impl Fn(u64) -> SamplerConfig) -> f64 {
     let all: Vec<u32> = (0..UNITS as u32).collect();
     let whole = exp(&all.iter().map(logit).collect::<Vec<_>>());
 
-    let (mut scratch, mut sampler) = (scratch(), build(&config(0)));
+    let (mut scratch, mut sampler) = (scratch(), build_on(&weights, &config(0)));
     let mut estimates = vec![];
     for item in 0..repeats {
         if sampler.index().is_some() {
-            sampler = build(&config(item));
+            sampler = build_on(&weights, &config(item));
         }
         let codes = codes_of(&sampler, &x);
         let (mut rng, mut active) = (Rng::new(8, Stream::Sampler, 0, item), vec![]);
@@ -36,57 +44,81 @@ fn errors_off(repeats: u64, config: impl Fn(u64) -> SamplerConfig) -> f64 {
     let n = repeats as f64;
     let mean = estimates.iter().sum::<f64>() / n;
     let variance = estimates.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    let off = (mean - whole) / (variance / n).sqrt();
-    println!("{off:.2}: {mean:.2} vs {whole:.2}, sd {:.3}", variance.sqrt());
-    off
+    Estimate { off: mean / whole - 1.0, error: (variance / n).sqrt() / whole }
+}
+
+/// Tables of three functions: few enough that even a row opposite to the query may be found.
+fn tables_of(strategy: Strategy, [n_active, min_active]: [usize; 2], size: usize) -> LshConfig {
+    let open = lsh_config(strategy, n_active, 6);
+    let tables = TablesConfig { n_hashes: Some(3), bucket_size: Some(size), ..open.tables };
+    LshConfig { tables, min_active: Some(min_active), ..open }
+}
+
+/// The same with the functions of `seed`.
+fn seeded(config: &LshConfig, seed: u64) -> SamplerConfig {
+    let tables = TablesConfig { seed: Some(seed), ..config.tables.clone() };
+    SamplerConfig::Lsh(LshConfig { tables, ..config.clone() })
+}
+
+const STRATEGIES: [Strategy; 4] =
+    [Strategy::Topk, Strategy::Vanilla, Strategy::Union, Strategy::Threshold { min_count: 2 }];
+
+#[test]
+fn random_samplers_are_calibrated() {
+    for n_active in [60, 450] {
+        for config in [
+            SamplerConfig::Uniform { n_active: Some(n_active), log_q: true },
+            SamplerConfig::LogUniform { n_active: Some(n_active), log_q: true },
+        ] {
+            let estimate = estimate(1000, |_| config.clone());
+            assert!(estimate.off.abs() < 4.0 * estimate.error, "{config:?}: {estimate:?}");
+        }
+    }
 }
 
 #[test]
-fn probe() {
-    for n_active in [60, 450] {
-        errors_off(2000, |_| SamplerConfig::Uniform { n_active: Some(n_active), log_q: true });
-        errors_off(2000, |_| SamplerConfig::LogUniform { n_active: Some(n_active), log_q: true });
+fn a_random_share_beside_any_strategy_is_calibrated() {
+    for strategy in STRATEGIES {
+        let config = LshConfig { random_share: Some(0.5), ..tables_of(strategy, [60, 60], UNITS) };
+        let estimate = estimate(200, |seed| seeded(&config, seed));
+        assert!(estimate.off.abs() < 4.0 * estimate.error, "{strategy:?}: {estimate:?}");
     }
-    let lsh = |strategy, n_active, min, share, log_q, size, seed| {
-        let open = lsh_config(strategy, n_active, 6);
-        let tables = TablesConfig {
-            n_hashes: Some(3),
-            bucket_size: Some(size),
-            seed: Some(seed),
-            ..open.tables
-        };
-        SamplerConfig::Lsh(LshConfig {
-            tables,
-            log_q,
-            min_active: Some(min),
-            random_share: Some(share),
-            ..open
-        })
-    };
-    let s =
-        [Strategy::Topk, Strategy::Vanilla, Strategy::Union, Strategy::Threshold { min_count: 2 }];
-    println!("random share");
-    for s in s {
-        errors_off(500, |seed| lsh(s, 60, 60, 0.5, LogQ::Random, UNITS, seed));
+}
+
+#[test]
+fn found_neurons_are_calibrated_by_the_angle() {
+    for strategy in STRATEGIES {
+        for share in [0.0, 0.3] {
+            let least = if share == 0.0 { 1 } else { 100 };
+            let open = tables_of(strategy, [UNITS, least], UNITS);
+            let config = LshConfig { log_q: LogQ::All, random_share: Some(share), ..open };
+            let estimate = estimate(200, |seed| seeded(&config, seed));
+            assert!(estimate.off.abs() < 4.0 * estimate.error, "{strategy:?}: {estimate:?}");
+        }
     }
-    println!("all, no cap, no fill");
-    for s in s {
-        errors_off(1000, |seed| lsh(s, UNITS, 1, 0.0, LogQ::All, UNITS, seed));
+}
+
+#[test]
+fn a_limit_that_the_candidates_set_costs_little_calibration() {
+    // Which table is the last, which count the least, how many share the places: all depend on the
+    // candidates but are taken as given, as is the share of the buckets that is read.
+    for strategy in STRATEGIES {
+        for (n_active, size) in [(100, UNITS), (UNITS, 50)] {
+            let open = tables_of(strategy, [n_active, 1], size);
+            let config = LshConfig { log_q: LogQ::All, ..open };
+            let estimate = estimate(200, |seed| seeded(&config, seed));
+            let room = 4.0 * estimate.error + 0.03;
+            assert!(estimate.off.abs() < room, "{strategy:?} {n_active}: {estimate:?}");
+        }
     }
-    println!("all, cap 100, no fill");
-    for s in s {
-        errors_off(1000, |seed| lsh(s, 100, 1, 0.0, LogQ::All, UNITS, seed));
-    }
-    println!("all, cap 100, share .3 fill");
-    for s in s {
-        errors_off(1000, |seed| lsh(s, 100, 100, 0.3, LogQ::All, UNITS, seed));
-    }
-    println!("all, no cap, min 100 share .3 fill");
-    for s in s {
-        errors_off(1000, |seed| lsh(s, UNITS, 100, 0.3, LogQ::All, UNITS, seed));
-    }
-    println!("all, no cap, bucket 30");
-    for s in s {
-        errors_off(1000, |seed| lsh(s, UNITS, 1, 0.0, LogQ::All, 30, seed));
+}
+
+#[test]
+fn without_correction_the_sum_is_far_off() {
+    // That the tests above can fail at all.
+    let uniform = SamplerConfig::Uniform { n_active: Some(60), log_q: false };
+    let all = LshConfig { log_q: LogQ::None, ..tables_of(Strategy::Union, [UNITS, 1], UNITS) };
+    for estimate in [estimate(100, |_| uniform.clone()), estimate(100, |seed| seeded(&all, seed))] {
+        assert!(estimate.off < -10.0 * estimate.error, "{estimate:?}");
     }
 }
