@@ -6,7 +6,7 @@ use crate::rng::{Rng, Stream};
 pub(super) const EMPTY: u64 = 0;
 
 /// Attempts at finding a bin that is not empty before they are walked through in order. With one
-/// bin in twenty filled, one search in thirty comes to that.
+/// bin in twenty filled, one search in twenty-seven comes to that.
 const ATTEMPTS: usize = 64;
 
 /// Where empty bins look for another's key.

@@ -1,6 +1,7 @@
 //! One interface to all hash families.
 
 use crate::config::{FamilyConfig, TablesConfig};
+use crate::rng::{Rng, Stream};
 use crate::simd::Kernels;
 
 use super::Vectors;
@@ -151,6 +152,35 @@ impl HashFamily {
             Functions::Dwta(family) => family.codes(vectors, extras, bins, codes),
             Functions::Doph(family) => family.codes(vectors, extras, (keys, bins), codes),
         }
+    }
+
+    /// The share of tables in which two vectors with this `cosine` have the same code, measured on
+    /// random `pairs` whose coordinates are Gaussian. For families whose collisions are no
+    /// function of the angle, this says what a count of tables is worth.
+    #[must_use]
+    pub fn measured(&self, kernels: &Kernels, cosine: f32, pairs: usize) -> f64 {
+        let dimension = self.shape.dimension();
+        let (mut both, mut noise) = (vec![0.0; 2 * dimension], vec![0.0; dimension]);
+        let (mut codes, mut scratch) = (vec![0; 2 * self.shape.n_tables], self.scratch(1));
+        let mut same = 0;
+        for pair in 0..pairs as u64 {
+            let mut rng = Rng::new(0, Stream::Probe, u64::MAX, pair);
+            let (x, y) = both.split_at_mut(dimension);
+            rng.fill_normal(1.0, x);
+            rng.fill_normal((1.0 - cosine * cosine).max(0.0).sqrt(), &mut noise);
+            for ((x, y), noise) in x.iter().zip(y).zip(&noise) {
+                *y = cosine.mul_add(*x, *noise);
+            }
+            let halves = both.chunks(dimension).zip(codes.chunks_mut(self.shape.n_tables));
+            for (vector, codes) in halves {
+                let (values, extras) = vector.split_at(self.shape.width);
+                let vectors = Vectors::Dense { values, stride: values.len(), n: 1 };
+                self.codes(kernels, vectors, extras, &mut scratch, codes);
+            }
+            let (a, b) = codes.split_at(self.shape.n_tables);
+            same += a.iter().zip(b).filter(|(a, b)| a == b).count();
+        }
+        same as f64 / (pairs * self.shape.n_tables).max(1) as f64
     }
 
     /// Memory for [`HashFamily::codes`] of up to `vectors` vectors.

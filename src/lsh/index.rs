@@ -176,25 +176,27 @@ impl Index {
     /// to 256 rows, the share that differs from those they were inserted by. 0.5 is as far as
     /// random codes are apart.
     pub fn drift(&mut self, kernels: &Kernels, weights: &Param, bias: Option<&Param>) -> f64 {
-        let Self { hash, tables, stripes, transform, .. } = self;
+        let Self { hash, tables, stripes, transform, scratch, stages, .. } = self;
+        stages.ensure(|| Stage::new(hash.shape(), BLOCK));
+        scratch.ensure(|| Scratch::new(hash, stripes.per_shard()));
         let layer = (weights.weights(), bias.map(Param::weights));
         let (n_tables, n) = (hash.n_tables(), DRIFTING.min(stripes.rows()));
         let stored = tables.codes_mut();
-        let work = |i: usize| {
-            // Evenly spread, since neighbours may be alike.
-            let (shard, local) = Stripes::split((i * stripes.rows() / n) as u32);
-            let (shard, local) = (shard as usize, local as usize);
-            (shard, local, &stored[shard][local * n_tables..][..n_tables])
-        };
-        let mut stage = Stage::new(hash.shape(), 1);
-        let (mut scratch, mut codes) = (hash.scratch(1), vec![0; n_tables]);
         let mut differing = 0;
-        for (shard, local, stored) in (0..n).map(work) {
-            stage.load(kernels, transform, layer, (shard, &[local]));
-            hash.codes(kernels, stage.vectors(), stage.extras(), &mut scratch, &mut codes);
-            let both = codes.iter().zip(stored);
-            differing += both.map(|(new, old)| (new ^ old).count_ones()).sum::<u32>();
-        }
+        scratch.with(|Scratch { hashing, codes, .. }| {
+            codes.resize(n_tables, 0);
+            for i in 0..n {
+                // Evenly spread, since neighbours may be alike.
+                let (shard, local) = Stripes::split((i * stripes.rows() / n) as u32);
+                let (shard, local) = (shard as usize, local as usize);
+                stages.with(|stage| {
+                    stage.load(kernels, transform, layer, (shard, &[local]));
+                    hash.codes(kernels, stage.vectors(), stage.extras(), hashing, codes);
+                });
+                let both = codes.iter().zip(&stored[shard][local * n_tables..]);
+                differing += both.map(|(new, old)| (new ^ old).count_ones()).sum::<u32>();
+            }
+        });
         f64::from(differing) / (n * n_tables * hash.bits()) as f64
     }
 }

@@ -6,9 +6,10 @@
 //! the same amount, and leaves angles that differ more than before where all rows share a
 //! direction. One more coordinate makes all rows equally long; queries have a 0 there, so that the
 //! order of the angles is that of the inner products (Neyshabur and Srebro, "On symmetric and
-//! asymmetric LSHs for inner product search", ICML 2015, section 4.2). It is the square root of
-//! the difference to the largest squared length: dividing rows by that length first, as it is
-//! published, would change no direction.
+//! asymmetric LSHs for inner product search", ICML 2015; the idea to add coordinates is from
+//! Shrivastava and Li, "Asymmetric LSH (ALSH) for sublinear time maximum inner product search",
+//! NIPS 2014). It is the square root of the difference to the largest squared length: dividing
+//! rows by that length first, as it is published, would change no direction.
 
 use rayon::prelude::*;
 

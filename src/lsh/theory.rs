@@ -218,6 +218,32 @@ fn min_hashes_agree_as_often_as_sets_overlap() {
 }
 
 #[test]
+fn what_is_measured_is_what_theory_says_and_grows_with_the_cosine() {
+    let (width, n_tables, pairs) = (192, 50, 40);
+    let simhash = FamilyConfig::Simhash { projection: Projection::Gaussian };
+    let hash = HashFamily::new(&config(simhash, n_tables, 4), width, 1000, 0);
+    for cosine in [-0.5_f32, 0.0, 0.3, 0.6, 0.9] {
+        let share = hash.measured(&kernels(), cosine, pairs);
+        let one = hash.collision(cosine.into()).unwrap();
+        let (p, c) = (one.powi(4), f64::from(cosine));
+        // Tables differ by chance; pairs by their own cosine, whose standard deviation is
+        // (1 - c^2) / sqrt(dimension), times the slope of p.
+        let slope = 4.0 * one.powi(3) / (PI * (1.0 - c * c).sqrt());
+        let by_pair = slope * (1.0 - c * c) / ((width + 1) as f64).sqrt();
+        let error = ((p * (1.0 - p) / n_tables as f64 + by_pair.powi(2)) / pairs as f64).sqrt();
+        assert!((share - p).abs() < ERRORS * error, "{cosine}: {share} {p}");
+    }
+    let (wta, dwta) = (FamilyConfig::Wta { bin_size: 8 }, FamilyConfig::Dwta { bin_size: 8 });
+    for family in [wta, dwta, FamilyConfig::Doph { top: 30 }] {
+        let hash = HashFamily::new(&config(family, n_tables, 2), width, 1000, 0);
+        let cosines = [0.0, 0.3, 0.6, 0.9, 1.0];
+        let shares = cosines.map(|cosine| hash.measured(&kernels(), cosine, pairs));
+        assert!(shares.is_sorted_by(|a, b| a < b), "{shares:?}");
+        assert_eq!(shares[4], 1.0);
+    }
+}
+
+#[test]
 fn every_family_finds_most_of_the_best_rows_among_three_percent() {
     let (rows, width, n) = (3000, 192, 60);
     let mut weights = vec![0.0; rows * width];
