@@ -16,11 +16,11 @@ Examples
 
 from importlib.metadata import version as _version
 
-from slide_rs import callbacks, datasets, layers, lsh, metrics, optim, samplers
+from slide_rs import callbacks, datasets, inspect, layers, lsh, metrics, optim, samplers, schedules
 from slide_rs._core import build_info
 from slide_rs.config import NetworkConfig
-from slide_rs.history import History
-from slide_rs.network import BatchReport, Network, load
+from slide_rs.history import BatchReport, History
+from slide_rs.network import Network, load
 from slide_rs.notices import SlideWarning
 from slide_rs.topk import TopK
 
@@ -37,10 +37,12 @@ __all__ = [
     "build_info",
     "callbacks",
     "datasets",
+    "inspect",
     "layers",
     "load",
     "lsh",
     "metrics",
     "optim",
     "samplers",
+    "schedules",
 ]

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from slide_rs import checks
+from slide_rs import checks, inspect
 
 if TYPE_CHECKING:
     from slide_rs.network import Network
 
-__all__ = ["Callback", "ProgressBar", "chosen"]
+__all__ = ["Callback", "HashTableMonitor", "ProgressBar", "chosen"]
+
+#: Times as often as random outputs, below which hashing is not worth its work.
+USELESS_GAIN = 1.2
+#: Share of the rows that one bucket may hold.
+MOST_IN_ONE = 0.5
+#: Share of the buckets in use that may overflow.
+MOST_FULL = 0.1
+_log = logging.getLogger("slide_rs")
 
 
 class Callback:
@@ -40,6 +50,23 @@ class Callback:
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Run after each epoch, with what `History` records of it."""
+
+    def measure(self, epoch: int, logs: Mapping[str, float]) -> Mapping[str, float]:
+        """Run after each epoch, before `on_epoch_end`; what it returns joins the logs.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch.
+        logs : dict
+            What `History` records of it, with what earlier callbacks measured.
+
+        Returns
+        -------
+        dict
+            Values by name, of the same names for each epoch.
+        """
+        return {}
 
     def on_batch_end(self, done: int, total: int, loss: float) -> None:
         """Run after batches, at most some 20 times a second.
@@ -124,6 +151,85 @@ class ProgressBar(Callback):
         sys.stderr.write("\n")
         sys.stderr.flush()
         self._drawn = 0
+
+
+class HashTableMonitor(Callback):
+    """Records how the hash tables do, and warns in plain words when they are of no use.
+
+    Of each layer with tables, ``NAME.empty`` (share of the buckets without a row), ``NAME.full``
+    (share of the others with more rows than count) and ``NAME.largest`` (share of the rows that
+    are in the largest bucket) join the history, with ``recall_gain``: how many times more often
+    the best output is found than among as many random ones. Warnings go to the logger
+    ``slide_rs``.
+
+    Parameters
+    ----------
+    every : int
+        Epochs from one look to the next; between them the values are NaN.
+
+    Examples
+    --------
+    >>> HashTableMonitor(every=2).every
+    2
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        self.every = checks.whole("every", every, 1, checks.MOST)
+        self._network: Network | None = None
+
+    def on_train_begin(self, network: Network, epochs: int) -> None:
+        """Take the network, and say so if it has no tables."""
+        self._network = network
+        if not inspect.hashed_layers(network):
+            _log.warning("HashTableMonitor: no layer of the network has hash tables to look at.")
+
+    def measure(self, epoch: int, logs: Mapping[str, float]) -> Mapping[str, float]:
+        """Look at the tables, and warn of what is wrong with them."""
+        assert self._network is not None
+        names = list(inspect.hashed_layers(self._network))
+        skipped = (epoch - 1) % self.every > 0
+        found: dict[str, float] = {}
+        if "output" in names:
+            gain = math.nan if skipped else logs["recall_at_1"] / logs["active_fraction"]
+            found["recall_gain"] = gain
+            if gain <= USELESS_GAIN:
+                _log.warning(
+                    "Sampling is no better than random: the hash tables find the best output for "
+                    "%.1f %% of the rows, and as many random outputs, %.1f %% of all, would do so "
+                    "for %.1f %%. More tables (n_tables) or fewer hashes (n_hashes) may help; "
+                    "lsh.autotune finds out.",
+                    100 * logs["recall_at_1"],
+                    100 * logs["active_fraction"],
+                    100 * logs["active_fraction"],
+                )
+        for place, name in enumerate(names):
+            shares = (math.nan, math.nan, math.nan)
+            if not skipped:
+                stats = inspect.table_stats(self._network, place)
+                shares = (stats.empty_share, stats.full_share, stats.largest_share)
+                _warn_of_tables(stats)
+            for measure, share in zip(("empty", "full", "largest"), shares, strict=True):
+                found[f"{name}.{measure}"] = share
+        return found
+
+
+def _warn_of_tables(stats: inspect.TableStats) -> None:
+    if stats.largest_share > MOST_IN_ONE:
+        _log.warning(
+            "%s: one bucket of the hash tables holds %.0f %% of the rows, so its table tells them "
+            "hardly apart. Rows that point the same way do that; center=True in the tables "
+            "subtracts what they share.",
+            stats.layer,
+            100 * stats.largest_share,
+        )
+    if stats.full_share > MOST_FULL:
+        _log.warning(
+            "%s: %.0f %% of the buckets overflow: they hold more than the %d rows that count, and "
+            "the rest is not found. A larger bucket_size or more hashes (n_hashes) help.",
+            stats.layer,
+            100 * stats.full_share,
+            stats.bucket_size,
+        )
 
 
 def chosen(callbacks: Sequence[Callback] | None, verbose: bool | str) -> list[Callback]:

@@ -1,4 +1,4 @@
-"""The command line: ``slide-rs train``, ``slide-rs evaluate`` and ``slide-rs predict``."""
+"""The command line: ``slide-rs train``, ``evaluate``, ``predict`` and ``compare``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from slide_rs import commands, defaults
+from slide_rs import commands, compare, defaults
 
 __all__ = ["main"]
 
@@ -65,10 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="slide-rs", description="Networks with very many outputs, trained on CPUs."
     )
-    verbs = parser.add_subparsers(required=True, metavar="train | evaluate | predict")
+    verbs = parser.add_subparsers(required=True, metavar="train | evaluate | predict | compare")
     _add_train(verbs.add_parser("train", help="train a network on an XMC file"))
     _add_evaluate(verbs.add_parser("evaluate", help="compare a model's answers with a file"))
     _add_predict(verbs.add_parser("predict", help="write the best labels of each row"))
+    _add_compare(verbs.add_parser("compare", help="train with each sampler, print one table"))
     return parser
 
 
@@ -117,6 +118,37 @@ def _add_predict(verb: argparse.ArgumentParser) -> None:
     _add_inputs(verb)
     verb.add_argument("--k", type=int, default=5, metavar="N", help="labels of a row (%(default)s)")
     verb.add_argument("--out", metavar="FILE", help="standard output when not given")
+
+
+def _add_compare(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(command=compare.compare)
+    verb.add_argument("data", metavar="TRAIN", help="XMC file, plain or .gz")
+    verb.add_argument("--valid", metavar="TEST", required=True, help="measured, never trained on")
+    verb.add_argument(
+        "--active",
+        type=int,
+        metavar="N",
+        help="outputs computed per row by all samplers but full; 1 %% of them, at least 64, when "
+        "not given",
+    )
+    verb.add_argument("--epochs", type=int, default=1, metavar="N", help="(%(default)s)")
+    verb.add_argument("--batch-size", type=int, metavar="N", help="by rule when not given")
+    verb.add_argument(
+        "--hidden", type=int, default=defaults.HIDDEN, metavar="N", help="units (%(default)s)"
+    )
+    for option, known in (("families", compare.FAMILIES), ("samplers", compare.SAMPLERS)):
+        verb.add_argument(
+            f"--{option}", default=",".join(known), metavar="LIST", help="some of %(default)s"
+        )
+    verb.add_argument(
+        "--update",
+        choices=compare.UPDATES,
+        default="both",
+        help="without the row of Hogwild, that row alone, or both (%(default)s)",
+    )
+    verb.add_argument("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
+    verb.add_argument("--threads", type=int, metavar="N", help="all that there are")
+    verb.add_argument("--json", action="store_true", help="one JSON object a row")
 
 
 def _add_inputs(verb: argparse.ArgumentParser) -> None:

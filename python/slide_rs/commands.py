@@ -25,7 +25,7 @@ from slide_rs.labels import Labels, labels
 from slide_rs.layers import Dense, SampledDense, SparseInput
 from slide_rs.network import METRICS, MOST_THREADS, Network, load
 
-__all__ = ["evaluate", "predict", "train"]
+__all__ = ["as_json", "check_threads", "evaluate", "predict", "read_pair", "train"]
 
 INTERRUPTED = 130
 # Held-out rows are at most this share of the training set.
@@ -44,7 +44,7 @@ def train(arguments: Namespace) -> int:
     if not data.X.shape[0]:
         raise ValueError(f"{arguments.data}: found no rows, wanted at least one")
     x, y = features(data.X, width), labels(data.Y, n_labels)
-    held = None if valid is None else _arrays(valid, width, n_labels, arguments.valid)
+    held = None if valid is None else read_pair(valid, width, n_labels, arguments.valid)
 
     start = time.perf_counter()
     network = Network(
@@ -94,7 +94,7 @@ def evaluate(arguments: Namespace) -> int:
         inv_propensity=weights,
     )
     if arguments.json:
-        print(_json(values))
+        print(as_json(values))
     else:
         for name, value in values.items():
             print(f"{name:<8} {value:.4f}")
@@ -143,7 +143,7 @@ class _EpochLines(Callback):
             "peak_rss_mb": _peak_rss_mb(),
         }
         if self.as_json:
-            print(_json(values), flush=True)
+            print(as_json(values), flush=True)
             return
         columns = {
             "epoch": f"{epoch}",
@@ -165,7 +165,7 @@ def _check_train(arguments: Namespace) -> None:
         value = getattr(arguments, name)
         if value is not None:
             checks.whole(f"--{name.replace('_', '-')}", value, 1, checks.MOST)
-    _check_threads(arguments.threads)
+    check_threads(arguments.threads)
     checks.whole("--seed", arguments.seed, 0, 2**64 - 1)
     if arguments.lr is not None:
         checks.number("--lr", arguments.lr, above=0.0)
@@ -175,7 +175,8 @@ def _check_train(arguments: Namespace) -> None:
         _check_out(arguments.out)
 
 
-def _check_threads(threads: int | None) -> None:
+def check_threads(threads: int | None) -> None:
+    """Check the option ``--threads``."""
     if threads is not None:
         checks.whole("--threads", threads, 1, MOST_THREADS)
 
@@ -229,11 +230,12 @@ def _opened(path: str | None) -> AbstractContextManager[TextIO]:
 
 
 def _load(arguments: Namespace) -> Network:
-    _check_threads(arguments.threads)
+    check_threads(arguments.threads)
     return load(arguments.model, threads=arguments.threads)
 
 
-def _arrays(data: Any, width: int, n_labels: int, path: str) -> tuple[Features, Labels]:
+def read_pair(data: Any, width: int, n_labels: int, path: str) -> tuple[Features, Labels]:
+    """Return the rows of a file, which may know of fewer columns, as the engine takes them."""
     x = features(_widened(data.X, width, path, "features"), width)
     return x, labels(_widened(data.Y, n_labels, path, "labels"), n_labels)
 
@@ -246,9 +248,11 @@ def _widened(matrix: csr_array[Any], columns: int, path: str, what: str) -> csr_
     return csr_array(parts, shape=(matrix.shape[0], columns))
 
 
-def _json(values: Mapping[str, float]) -> str:
+def as_json(values: Mapping[str, float | str]) -> str:
     """Return an object in which what is not a number is null, as JSON has no NaN."""
-    return json.dumps({k: v if math.isfinite(v) else None for k, v in values.items()})
+    return json.dumps(
+        {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+    )
 
 
 def _peak_rss_mb() -> float:

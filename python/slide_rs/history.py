@@ -1,10 +1,29 @@
-"""What was measured in each epoch of a training run."""
+"""What was measured in a training step, and in each epoch of a training run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-__all__ = ["History"]
+__all__ = ["BatchReport", "History"]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What one training step did.
+
+    Examples
+    --------
+    >>> BatchReport(loss=2.3, active_fraction=0.02, lr=0.003).loss
+    2.3
+    """
+
+    #: Mean over the batch.
+    loss: float
+    #: Mean share of the outputs that were computed.
+    active_fraction: float
+    #: Learning rate of the step.
+    lr: float
 
 
 class History(Mapping[str, Sequence[float]]):
@@ -14,7 +33,7 @@ class History(Mapping[str, Sequence[float]]):
     computed), ``recall_at_1`` (share of probe rows for which the sampler alone finds the exact best
     output), ``seconds`` (training, table upkeep and the probe; not validation),
     ``samples_per_second``, ``lr`` (of the last step), and ``val_p@1`` and so on when there is
-    validation data.
+    validation data, and what callbacks measure, such as `callbacks.HashTableMonitor`.
 
     Examples
     --------

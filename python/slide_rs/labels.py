@@ -14,9 +14,21 @@ from slide_rs import arrays
 from slide_rs.arrays import Index
 from slide_rs.notices import Notices
 
-__all__ = ["Candidates", "Labels", "candidates", "labels", "slice_labels"]
+__all__ = [
+    "Candidates",
+    "Labels",
+    "Targets",
+    "candidates",
+    "labels",
+    "pattern",
+    "slice_labels",
+    "targets",
+    "weights",
+]
 
 Labels: TypeAlias = tuple[Index, Index]
+#: Labels, and where they are graded, the grade of each.
+Targets: TypeAlias = Labels | tuple[Index, Index, NDArray[np.float32]]
 
 _ROWS = (list, tuple, set, frozenset, range, np.ndarray)
 _WANTED = (
@@ -57,18 +69,102 @@ def labels(
     >>> indptr.tolist(), ids.tolist()
     ([0, 2, 2, 3], [0, 2, 1])
     """
+    return pattern(targets(y, n_labels, rows, name=name, copy=copy, graded=False))
+
+
+def targets(
+    y: object,
+    n_labels: int,
+    rows: int | None = None,
+    *,
+    name: str = "Y",
+    copy: bool = True,
+    graded: bool = True,
+) -> Targets:
+    """Return `y` as `labels` does, with the grade of each label where it has grades.
+
+    The values of a CSR matrix are grades if they are floats and not all 1. Parameters and errors
+    are those of `labels`.
+
+    Parameters
+    ----------
+    y, n_labels, rows, name, copy
+        As in `labels`.
+    graded : bool
+        Whether grades are wanted at all.
+
+    Examples
+    --------
+    >>> found = targets(sparse.csr_array(np.array([[0, 0.5], [2, 0]], np.float32)), 2)
+    >>> [part.tolist() for part in found]
+    [[0, 1, 2], [1, 0], [0.5, 2.0]]
+    """
     notices = Notices(name, copy)
+    found: Targets
     if arrays.is_compressed(y) or sparse.issparse(y):
-        indptr, ids = _from_compressed(y, n_labels, notices)
+        found = _from_compressed(y, n_labels, notices, graded)
     elif isinstance(y, list | tuple):
-        indptr, ids = _from_lists(y, n_labels, name)
+        found = _from_lists(y, n_labels, name)
     elif hasattr(y, "__array__"):
-        indptr, ids = _from_vector(np.asarray(y), n_labels, notices)
+        found = _from_vector(np.asarray(y), n_labels, notices)
     else:
         raise TypeError(f"{name}: found {type(y).__name__}, {_WANTED}")
-    if rows is not None and len(indptr) - 1 != rows:
-        raise ValueError(f"{name}: found {len(indptr) - 1} rows, wanted the {rows} of X")
-    return indptr, ids
+    count = len(found[0]) - 1
+    if rows is not None and count != rows:
+        raise ValueError(f"{name}: found {count} rows, wanted the {rows} of X")
+    return found
+
+
+def pattern(y: Targets) -> Labels:
+    """Return the labels without their grades.
+
+    Examples
+    --------
+    >>> [len(part) for part in pattern((np.arange(3), np.arange(2), np.ones(2, np.float32)))]
+    [3, 2]
+    """
+    return y[0], y[1]
+
+
+def weights(
+    found: object, rows: int, *, name: str = "sample_weight", copy: bool = True
+) -> NDArray[np.float32] | None:
+    """Return the weights of rows as float32, or None where there are none.
+
+    Parameters
+    ----------
+    found : 1-D array or list of numbers, or None
+        A weight a row, at least 0.
+    rows : int
+        The number of rows.
+    name, copy
+        As in `labels`.
+
+    Examples
+    --------
+    >>> weights([1, 0.5], 2)
+    array([1. , 0.5], dtype=float32)
+    """
+    if found is None:
+        return None
+    wanted = f"wanted one number of at least 0 for each of the {rows} rows of X"
+    listed = isinstance(found, list | tuple)
+    if not (listed or hasattr(found, "__array__")) or sparse.issparse(found):
+        raise TypeError(f"{name}: found {type(found).__name__}, {wanted}")
+    vector = np.asarray(found)
+    if vector.dtype.kind not in "biuf":
+        raise TypeError(f"{name}: found dtype {vector.dtype}, {wanted}")
+    if vector.ndim != 1 or len(vector) != rows:
+        raise ValueError(f"{name}: found shape {vector.shape}, {wanted}")
+    if vector.dtype != np.float32 or not arrays.contiguous(vector):
+        if not listed:
+            notices = Notices(name, copy)
+            notices.copied(f"{vector.dtype} was cast to float32", f"{name}.astype(np.float32)")
+        # A value beyond float32 becomes infinite here, and is refused below.
+        with np.errstate(over="ignore"):
+            vector = np.ascontiguousarray(vector, dtype=np.float32)
+    _check_values(vector, name, "")
+    return vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,33 +231,55 @@ def slice_labels(y: Labels, start: int, stop: int) -> Labels:
     return bounds - bounds[0], ids[int(bounds[0]) : int(bounds[-1])]
 
 
-def _from_compressed(y: Any, n_labels: int, notices: Notices) -> Labels:
+def _from_compressed(y: Any, n_labels: int, notices: Notices, graded: bool) -> Targets:
     name = notices.name
     (indptr, ids, values), rows = arrays.compressed(y, n_labels, notices, _WANTED)
-    if len(values) and values.dtype.kind in "if" and not values.min() >= 0:
-        # Written so that NaN, for which every comparison is false, is caught too.
-        raise ValueError(f"{name}: found the value {values.min()}, wanted 0 or above (1 = label)")
-    if values.dtype.kind == "f" and not np.isfinite(values.max(initial=0)):
-        raise ValueError(f"{name}: found the value {values.max()}, wanted finite values")
+    if values.dtype.kind in "if":
+        _check_values(values, name, " (1 = label)")
+    graded = graded and values.dtype.kind == "f" and bool(((values != 0) & (values != 1)).any())
+    if graded:
+        values = _as_grades(values, notices)
     zeros = np.count_nonzero(values) < len(values)
     unordered = arrays.out_of_order(indptr, ids)
-    if not (zeros or unordered):
-        return indptr, ids
     if zeros:
         notices.copied("explicit zeros were removed", f"{name}.eliminate_zeros()")
     if unordered:
         notices.copied("unsorted or repeated labels were sorted", f"{name}.sum_duplicates()")
-    kept = values != 0
-    matrix: Any = sparse.csr_array(
-        (
-            np.ones(int(kept.sum()), dtype=np.int32),
-            ids[kept],
-            np.concatenate(([0], np.cumsum(kept)))[indptr],
-        ),
-        shape=(rows, n_labels),
-    )
-    matrix.sum_duplicates()
-    return matrix.indptr.astype(ids.dtype), matrix.indices.astype(ids.dtype)
+    if zeros or unordered:
+        kept = values != 0
+        matrix: Any = sparse.csr_array(
+            (
+                values[kept] if graded else np.ones(int(kept.sum()), dtype=np.int32),
+                ids[kept],
+                np.concatenate(([0], np.cumsum(kept)))[indptr],
+            ),
+            shape=(rows, n_labels),
+        )
+        matrix.sum_duplicates()
+        indptr, ids = matrix.indptr.astype(ids.dtype), matrix.indices.astype(ids.dtype)
+        values = matrix.data
+    return (indptr, ids, values) if graded else (indptr, ids)
+
+
+def _as_grades(values: NDArray[Any], notices: Notices) -> NDArray[np.float32]:
+    if values.dtype == np.float32 and arrays.contiguous(values):
+        return values
+    name = notices.name
+    notices.copied(f"grades were cast from {values.dtype} to float32", f"{name}.astype(np.float32)")
+    with np.errstate(over="ignore"):
+        grades = np.ascontiguousarray(values, dtype=np.float32)
+    _check_values(grades, name, "")
+    return grades
+
+
+def _check_values(values: NDArray[Any], name: str, meaning: str) -> None:
+    if not len(values):
+        return
+    # Written so that NaN, for which every comparison is false, is caught too.
+    if not values.min() >= 0:
+        raise ValueError(f"{name}: found the value {values.min()}, wanted 0 or above{meaning}")
+    if not np.isfinite(values.max()):
+        raise ValueError(f"{name}: found the value {values.max()}, wanted finite values")
 
 
 def _from_lists(y: list[Any] | tuple[Any, ...], n_labels: int, name: str) -> Labels:

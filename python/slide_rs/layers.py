@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 
-from slide_rs import checks, samplers
+from slide_rs import checks, optim, samplers, tables
+from slide_rs.optim import Optimizer
 from slide_rs.samplers import Sampler
 
-__all__ = ["Dense", "Layer", "SampledDense", "SparseInput"]
+__all__ = ["Dense", "Hidden", "Layer", "SampledDense", "SparseInput"]
 
-ACTIVATIONS = ("linear", "relu", "tanh")
-# Ids are 32-bit with the sign bit unused, in files and in the engine.
+ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "leaky_relu", "gelu")
+DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +53,28 @@ class Dense:
     ----------
     units : int
         Number of neurons.
-    activation : {"linear", "relu", "tanh"}
-        Applied to each neuron.
+    activation : {"linear", "relu", "tanh", "sigmoid", "leaky_relu", "gelu"}
+        Applied to each neuron. ``"leaky_relu"`` keeps a hundredth of what is below zero (Maas et
+        al., 2013), ``"gelu"`` is x times the standard normal distribution function (Hendrycks and
+        Gimpel, 2016).
     norm : float, optional
         Length that the layer's output is scaled to; 0 leaves it as it is. When not given, the layer
         before the sampled output is scaled by rule: hashing finds small angles, and on rows of one
         length the highest scores are at small angles.
     dropout : float
         Share of neurons left out in training.
+    dtype : {"float32", "bfloat16"}
+        How weights are stored. The moments of an optimiser always have 32 bits; 16-bit weights
+        are rounded at random, so that small steps are not lost (Gupta et al., "Deep learning with
+        limited numerical precision", ICML 2015).
+    optimizer : optim.Adam, optim.AdamW, optim.SGD or optim.Adagrad, optional
+        An optimiser of its own, with its own learning rate; schedule and clipping are those of the
+        network.
 
     Examples
     --------
-    >>> Dense(64, activation="relu")
-    Dense(units=64, activation='relu', norm=None, dropout=0.0)
+    >>> Dense(64, activation="relu").activation
+    'relu'
     """
 
     units: int
@@ -72,27 +82,39 @@ class Dense:
     _: KW_ONLY
     norm: float | None = None
     dropout: float = 0.0
+    dtype: str = "float32"
+    optimizer: Optimizer | None = None
 
     def __post_init__(self) -> None:
-        _set(self, "units", checks.whole("units", self.units, 1, checks.MOST))
+        _check_common(self)
         checks.choice("activation", self.activation, ACTIVATIONS)
-        if self.norm is not None:
-            _set(self, "norm", checks.number("norm", self.norm, least=0.0))
         _set(self, "dropout", checks.number("dropout", self.dropout, least=0.0, below=1.0))
 
 
 @dataclass(frozen=True, slots=True)
 class SampledDense:
-    """The output: one neuron a label, of which training computes only a sample.
+    """A wide layer of which training computes only a sample: the output, or a hidden layer.
+
+    As the last layer it has one neuron a label, and takes neither `activation` nor `norm`: its
+    scores go to the loss as they are. As a hidden layer its neurons that are not computed count as
+    zero (Chen et al., "SLIDE", MLSys 2020, section 3).
 
     Parameters
     ----------
     units : int
-        Number of labels.
-    sampler : samplers.LSH, samplers.Uniform or samplers.Full, optional
+        Number of neurons.
+    activation : str, optional
+        Of a hidden layer, as in `Dense`; ``"relu"`` when not given.
+    sampler : samplers.LSH or another of `samplers`, optional
         `samplers.LSH()` when not given.
     bias : bool
-        Give each label a bias.
+        Give each neuron a bias.
+    norm : float, optional
+        Of a hidden layer, as in `Dense`.
+    dtype : {"float32", "bfloat16"}
+        As in `Dense`.
+    optimizer : optim.Adam, optim.AdamW, optim.SGD or optim.Adagrad, optional
+        As in `Dense`.
 
     Examples
     --------
@@ -102,27 +124,85 @@ class SampledDense:
 
     units: int
     _: KW_ONLY
+    activation: str | None = None
     sampler: Sampler = field(default_factory=samplers.LSH)
     bias: bool = True
+    norm: float | None = None
+    dtype: str = "float32"
+    optimizer: Optimizer | None = None
 
     def __post_init__(self) -> None:
-        _set(self, "units", checks.whole("units", self.units, 1, checks.MOST))
+        _check_common(self)
+        if self.activation is not None:
+            checks.choice("activation", self.activation, ACTIVATIONS)
         if self.sampler is None:
             _set(self, "sampler", samplers.LSH())
-        elif not isinstance(self.sampler, samplers.LSH | samplers.Uniform | samplers.Full):
-            raise TypeError(
-                f"sampler: found {type(self.sampler).__name__}, "
-                "wanted samplers.LSH, samplers.Uniform or samplers.Full"
-            )
+        check_sampler(self.sampler, self.units)
         checks.flag("bias", self.bias)
-        active = None if isinstance(self.sampler, samplers.Full) else self.sampler.n_active
-        if active is not None and active > self.units:
+
+    def as_hidden(self, place: str) -> SampledDense:
+        """Return the layer with what a hidden one has, or refuse it.
+
+        Examples
+        --------
+        >>> SampledDense(5000).as_hidden("layers[1]").activation
+        'relu'
+        """
+        if isinstance(self.sampler, samplers.InBatch):
             raise ValueError(
-                f"n_active: found {active}, wanted at most {self.units}, the units of the layer"
+                f"{place}: found the sampler InBatch in a hidden layer, "
+                "wanted a sampler that needs no labels"
             )
+        return replace(self, activation="relu") if self.activation is None else self
+
+    def as_output(self, place: str) -> SampledDense:
+        """Return the layer, or refuse it if it has what an output does not.
+
+        Examples
+        --------
+        >>> SampledDense(5000, activation="relu").as_output("layers[2]")
+        Traceback (most recent call last):
+        ValueError: layers[2]: found activation='relu' in the output, wanted none
+        """
+        for name in ("activation", "norm"):
+            found = getattr(self, name)
+            if found is not None:
+                raise ValueError(f"{place}: found {name}={found!r} in the output, wanted none")
+        return self
 
 
 Layer = SparseInput | Dense | SampledDense
+Hidden = Dense | SampledDense
+
+
+def check_sampler(found: object, units: int) -> Sampler:
+    """Return `found` if it is a sampler that computes at most `units` neurons.
+
+    Examples
+    --------
+    >>> check_sampler(samplers.Uniform(7), 5)
+    Traceback (most recent call last):
+    ValueError: n_active: found 7, wanted at most 5, the units of the layer
+    """
+    if not isinstance(found, samplers.KINDS):
+        wanted = tables.names(samplers.KINDS)
+        raise TypeError(f"sampler: found {type(found).__name__}, wanted samplers.{wanted}")
+    for name in ("n_active", "min_active"):
+        count = getattr(found, name, None)
+        if count is not None and count > units:
+            raise ValueError(
+                f"{name}: found {count}, wanted at most {units}, the units of the layer"
+            )
+    return found
+
+
+def _check_common(layer: Hidden) -> None:
+    _set(layer, "units", checks.whole("units", layer.units, 1, checks.MOST))
+    if layer.norm is not None:
+        _set(layer, "norm", checks.number("norm", layer.norm, least=0.0))
+    checks.choice("dtype", layer.dtype, DTYPES)
+    if layer.optimizer is not None:
+        optim.check_of_layer(layer.optimizer)
 
 
 def _set(layer: Layer, name: str, value: object) -> None:

@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slide_rs import _core, checks, defaults, evaluation, prediction, report, training
+from slide_rs import _core, checks, defaults, document, evaluation, prediction, report, training
 from slide_rs.arrays import Features, features, n_rows
 from slide_rs.callbacks import Callback
 from slide_rs.callbacks import chosen as chosen_callbacks
 from slide_rs.config import NetworkConfig
-from slide_rs.history import History
+from slide_rs.history import BatchReport, History
+from slide_rs.labels import Targets, pattern, targets, weights
 from slide_rs.labels import candidates as read_candidates
-from slide_rs.labels import labels
-from slide_rs.layers import Layer
+from slide_rs.layers import Layer, check_sampler
 from slide_rs.optim import Optimizer
+from slide_rs.samplers import Sampler
 from slide_rs.topk import TopK
 
-__all__ = ["BatchReport", "Network", "load"]
+__all__ = ["Network", "load"]
 
 METRICS = ("p@1", "p@3", "p@5", "ndcg@5")
 MOST_THREADS = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class BatchReport:
-    """What one training step did.
-
-    Examples
-    --------
-    >>> BatchReport(loss=2.3, active_fraction=0.02, lr=0.003).loss
-    2.3
-    """
-
-    #: Mean over the batch.
-    loss: float
-    #: Mean share of the outputs that were computed.
-    active_fraction: float
-    #: Learning rate of the step.
-    lr: float
 
 
 class Network:
@@ -54,16 +37,21 @@ class Network:
     Parameters
     ----------
     layers : sequence of layers
-        A `SparseInput`, one or more `Dense`, and a `SampledDense`.
-    loss : {"softmax", "softmax_per_label"}
-        Softmax over the computed outputs; the labels of a row share its target equally, or each
-        has a softmax of its own.
-    optimizer : optim.Adam or optim.SGD, optional
+        A `SparseInput`, any number of `Dense` and `SampledDense`, and a `SampledDense`.
+    loss : {"softmax", "softmax_per_label", "sigmoid", "squared", "hinge", "squared_hinge"}
+        Softmax over the computed outputs; the labels of a row share its target by their grades, or
+        each has a softmax of its own. The others look at each output for itself: cross entropy of
+        its sigmoid (``"bce"`` is an alias), squared error, and hinge.
+    optimizer : optim.Adam, optim.AdamW, optim.SGD or optim.Adagrad, optional
         `optim.Adam()` when not given.
     seed : int
         Same seed, same data: same network, bit by bit, whatever the number of threads.
     threads : int, optional
         As many as the process may use when not given.
+    update : {"sharded", "hogwild"}
+        ``"hogwild"`` lets all threads write to all rows without locks, and lose an addition now
+        and then (Recht et al., "Hogwild!", NeurIPS 2011): for comparison; the one setting that
+        does not give the same network twice.
 
     Examples
     --------
@@ -82,8 +70,10 @@ class Network:
         optimizer: Optimizer | None = None,
         seed: int = 0,
         threads: int | None = None,
+        *,
+        update: str = "sharded",
     ) -> None:
-        config = NetworkConfig(layers, loss, optimizer, seed)
+        config = NetworkConfig(layers, loss, optimizer, seed, update)
         self._adopt(_core.Network(config.to_json(), _check_threads(threads)), threads)
 
     def _adopt(self, core: _core.Network, threads: int | None) -> None:
@@ -120,6 +110,7 @@ class Network:
         epochs: int | None = None,
         batch_size: int | None = None,
         *,
+        sample_weight: object = None,
         validation_data: tuple[object, object] | None = None,
         metrics: Sequence[str] = METRICS,
         callbacks: Sequence[Callback] | None = None,
@@ -133,11 +124,14 @@ class Network:
         X : CSR matrix or array, or 2-D array
             Features; float32 values and int32 or int64 indices are read in place.
         Y : CSR matrix or array, list of lists, or integer vector
-            Labels of each row.
+            Labels of each row. CSR with floats that are not all 1 holds grades: the ratio in which
+            a row's labels share its target with softmax, the targets themselves otherwise.
         epochs : int, optional
             Passes over the data; 4 for large sets when not given, more for small ones.
         batch_size : int, optional
             Rows of a step; 256 for large sets when not given, fewer for small ones.
+        sample_weight : vector of numbers, optional
+            Factor of at least 0 on the loss of each row.
         validation_data : pair (X, Y), optional
             Measured after each epoch, never used to decide anything.
         metrics : sequence of str
@@ -162,6 +156,7 @@ class Network:
             that were finished.
         """
         x, y = self._pair(X, Y, ("X", "Y"), copy)
+        weight = weights(sample_weight, n_rows(x), copy=copy)
         chosen = chosen_callbacks(callbacks, verbose)
         rows = n_rows(x)
         measured = evaluation.check(metrics)
@@ -177,7 +172,10 @@ class Network:
             names = ("validation_data[0]", "validation_data[1]")
             held = self._pair(*validation_data, names, copy)
             probe = training.Probe.choose(held[0], self._config.seed)
-            validate = evaluation.Validation(self._core, *held, measured, self._units, y)
+            held_labels = pattern(held[1])
+            validate = evaluation.Validation(
+                self._core, held[0], held_labels, measured, self._units, pattern(y)
+            )
         plan = training.Plan(
             epochs=(
                 defaults.epochs(rows, batch)
@@ -187,23 +185,27 @@ class Network:
             batch_size=batch,
             probe=probe,
             validate=validate,
+            weight=weight,
         )
         self._history = History()
         training.train(self, x, y, plan, chosen, self._history)
         return self._history
 
-    def train_batch(self, X: object, Y: object, *, copy: bool = True) -> BatchReport:
+    def train_batch(
+        self, X: object, Y: object, *, sample_weight: object = None, copy: bool = True
+    ) -> BatchReport:
         """Take one optimiser step on these rows, for a training loop of your own.
 
         Parameters
         ----------
-        X, Y : as in ``fit``
+        X, Y, sample_weight : as in ``fit``
             The rows of the batch.
         copy : bool
             As in ``fit``.
         """
         x, y = self._pair(X, Y, ("X", "Y"), copy)
-        measured = self._core.train_batch(x, y)
+        weight = weights(sample_weight, n_rows(x), copy=copy)
+        measured = self._core.train_batch(x, y, weight=weight)
         return BatchReport(measured["loss"], measured["active_fraction"], measured["lr"])
 
     def predict_topk(
@@ -281,14 +283,30 @@ class Network:
         names = evaluation.check(metrics, propensity=inv_propensity is not None)
         checks.choice("mode", mode, prediction.MODES)
         x, y = self._pair(X, Y, ("X", "Y"), copy=True)
-        return evaluation.measure(self._core, x, y, names, self._units, inv_propensity, mode)
+        return evaluation.measure(
+            self._core, x, pattern(y), names, self._units, inv_propensity, mode
+        )
 
-    def sampling_recall(self, X: object) -> float:
-        """Return for which share of the rows the sampler alone finds the exact best label."""
+    def sampling_recall(self, X: object, k: int = 1) -> float:
+        """Return which share of the exact best `k` labels of the rows the sampler alone finds."""
         x = features(X, self._config.input.in_features)
         if not n_rows(x):
             raise ValueError("X: found 0 rows, wanted at least 1")
-        return self._core.recall_at_1(x)
+        if checks.whole("k", k, 1) > self._units:
+            raise ValueError(f"k: found {k}, wanted at most {self._units}, the number of labels")
+        return self._core.recall_at_k(x, None, k)
+
+    def set_sampler(self, sampler: Sampler) -> None:
+        """Give the output layer another sampler; its hash tables are built anew.
+
+        Parameters
+        ----------
+        sampler : samplers.LSH or another of `samplers`
+            Such as the one that `lsh.autotune` finds.
+        """
+        chosen = check_sampler(sampler, self._units)
+        self._core.set_sampler(json.dumps(document.sampler_fields(chosen)))
+        self._config = NetworkConfig.from_json(self._core.config)
 
     def save(self, path: str | os.PathLike[str], include_optimizer: bool = True) -> None:
         """Write a safetensors file; without the optimiser's state it is a third of the size.
@@ -308,8 +326,9 @@ class Network:
         -------
         dict
             For the hidden layers ``i``, from 0: ``hidden.i.weight`` of shape (inputs, units) and
-            ``hidden.i.bias`` (units,). ``output.weight`` is (labels, inputs), a row for each
-            label, and ``output.bias``, if there is one, (labels,).
+            ``hidden.i.bias`` (units,). Sampled layers have a row for each unit: ``output.weight``
+            is (labels, inputs) and a sampled ``hidden.i.weight`` (units, inputs); their biases are
+            there if they have any.
         """
         return self._core.weights()
 
@@ -330,11 +349,11 @@ class Network:
 
     def _pair(
         self, X: object, Y: object, names: tuple[str, str], copy: bool
-    ) -> tuple[Features, tuple[Any, Any]]:
+    ) -> tuple[Features, Targets]:
         x = features(X, self._config.input.in_features, name=names[0], copy=copy)
         if not n_rows(x):
             raise ValueError(f"{names[0]}: found 0 rows, wanted at least 1")
-        return x, labels(Y, self._units, n_rows(x), name=names[1], copy=copy)
+        return x, targets(Y, self._units, n_rows(x), name=names[1], copy=copy)
 
 
 def load(path: str | os.PathLike[str], threads: int | None = None) -> Network:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 
-from slide_rs import optim, samplers
+from slide_rs import optim, samplers, tables
 from slide_rs.config import NetworkConfig
+from slide_rs.layers import Dense, Hidden, SampledDense
 
 __all__ = ["summary"]
 
@@ -13,7 +15,7 @@ _FLOAT = 4
 
 
 def summary(config: NetworkConfig) -> str:
-    """Return the layers of a resolved configuration with parameters, memory and sampler.
+    """Return the layers of a resolved configuration with parameters, memory and samplers.
 
     Examples
     --------
@@ -22,56 +24,80 @@ def summary(config: NetworkConfig) -> str:
     >>> print(summary(NetworkConfig(chain)).splitlines()[2])
     Dense                   10 x 4           44  linear
     """
-    rows = list(_layers(config))
-    total = sum(parameters for _, _, parameters, _ in rows)
-    # Adam keeps a running mean and a running square beside each weight.
-    copies = 3 if isinstance(config.optimizer, optim.Adam) else 1
+    rows, width, memory = [_input(config)], config.input.in_features, 0
+    for layer in (*config.hidden, config.output):
+        biases = isinstance(layer, Dense) or layer.bias
+        count = (width + biases) * layer.units
+        shape = f"{width} x {layer.units}"
+        rows.append((type(layer).__name__, shape, count, ", ".join(_notes(config, layer))))
+        memory += count * _bytes(config, layer)
+        width = layer.units
+    total = sum(count for _, _, count, _ in rows)
     lines = [f"{'layer':<13}{'shape':>17}{'parameters':>13}"]
     lines += [
         f"{name:<13}{shape:>17}{count:>13,}  {note}".rstrip() for name, shape, count, note in rows
     ]
-    lines.append(f"{'total':<30}{total:>13,}  {_size(total * _FLOAT * copies)} with the optimiser")
-    return "\n".join([*lines, *_sampling(config)])
+    lines.append(f"{'total':<30}{total:>13,}  {_size(memory)} with the optimiser")
+    for name, sampled in config.sampled.items():
+        # A network without sampled hidden layers has only one sampler to speak of.
+        lines += _sampling("" if len(config.sampled) == 1 else f"{name} ", sampled)
+    return "\n".join(lines)
 
 
-def _layers(config: NetworkConfig) -> Iterator[tuple[str, str, int, str]]:
-    width = config.input.in_features
-    note = ["rows scaled to length 1"] if config.input.normalize else []
+def _input(config: NetworkConfig) -> tuple[str, str, int, str]:
+    notes = ["rows scaled to length 1"] if config.input.normalize else []
     if config.input.dropout:
-        note.append(f"dropout {config.input.dropout:g}")
-    yield "SparseInput", f"{width}", 0, ", ".join(note)
-    for dense in config.hidden:
-        note = [dense.activation]
-        if dense.norm:
-            note.append(f"scaled to norm {dense.norm:g}")
-        if dense.dropout:
-            note.append(f"dropout {dense.dropout:g}")
-        yield "Dense", f"{width} x {dense.units}", (width + 1) * dense.units, ", ".join(note)
-        width = dense.units
-    output = config.output
-    count = (width + output.bias) * output.units
-    yield "SampledDense", f"{width} x {output.units}", count, config.loss
+        notes.append(f"dropout {config.input.dropout:g}")
+    return "SparseInput", f"{config.input.in_features}", 0, ", ".join(notes)
 
 
-def _sampling(config: NetworkConfig) -> Iterator[str]:
-    units, sampler = config.output.units, config.output.sampler
+def _notes(config: NetworkConfig, layer: Hidden) -> Iterator[str]:
+    yield config.loss if layer is config.output else layer.activation or "linear"
+    if layer.norm:
+        yield f"scaled to norm {layer.norm:g}"
+    if isinstance(layer, Dense) and layer.dropout:
+        yield f"dropout {layer.dropout:g}"
+    if layer.dtype != "float32":
+        yield layer.dtype
+    if layer.optimizer is not None:
+        yield f"{type(layer.optimizer).__name__}(lr={layer.optimizer.lr:g})"
+
+
+def _bytes(config: NetworkConfig, layer: Hidden) -> int:
+    """Return the bytes of a parameter, with what the optimiser keeps beside it."""
+    match layer.optimizer or config.optimizer:
+        case optim.Adam():
+            # A running mean and a running square.
+            kept = 2
+        case optim.SGD(momentum=momentum):
+            kept = 1 if momentum else 0
+        case _:
+            kept = 0
+    return (2 if layer.dtype == "bfloat16" else _FLOAT) + kept * _FLOAT
+
+
+def _sampling(name: str, layer: SampledDense) -> Iterator[str]:
+    units, sampler = layer.units, layer.sampler
+    what = "neurons" if name.startswith("hidden") else "outputs"
     if isinstance(sampler, samplers.Full):
-        yield f"sampler: all {units:,} outputs"
+        yield f"{name}sampler: all {units:,} {what}"
         return
     share = f" ({sampler.n_active / units:.1%} of {units:,})" if sampler.n_active else ""
     active = f"n_active={sampler.n_active}{share}"
-    if isinstance(sampler, samplers.Uniform):
-        yield f"sampler: Uniform, {active}, log_q={sampler.log_q}"
+    if not isinstance(sampler, samplers.LSH):
+        options = ", ".join(
+            f"{field.name}={getattr(sampler, field.name)}" for field in fields(sampler)[1:]
+        )
+        yield f"{name}sampler: {type(sampler).__name__}, {active}, {options}"
         return
-    tables = sampler.tables
-    yield f"sampler: LSH, {active}, strategy={sampler.strategy!r}"
+    found = sampler.tables
+    yield f"{name}sampler: LSH, {active}, strategy={sampler.strategy!r}"
     memory = ""
-    if tables.n_tables and tables.n_hashes:
-        # Each table lists every neuron once and has one start a bucket.
-        memory = f", {_size(tables.n_tables * (units + 2**tables.n_hashes) * 4)}"
+    if found.n_tables and found.n_hashes:
+        memory = f", {_size(tables.memory(found, units))}"
     yield (
-        f"tables:  SimHash, n_tables={tables.n_tables} (L), n_hashes={tables.n_hashes} (K), "
-        f"bucket_size={tables.bucket_size}{memory}"
+        f"{name}tables:  {type(found).__name__}, n_tables={found.n_tables} (L), "
+        f"n_hashes={found.n_hashes} (K), bucket_size={found.bucket_size}{memory}"
     )
 
 

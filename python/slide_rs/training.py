@@ -16,7 +16,7 @@ from slide_rs import samplers
 from slide_rs.arrays import Features, n_rows
 from slide_rs.callbacks import Callback
 from slide_rs.history import History
-from slide_rs.labels import Labels
+from slide_rs.labels import Targets
 
 if TYPE_CHECKING:
     from slide_rs.network import Network
@@ -65,6 +65,7 @@ class Plan:
     probe: Probe
     rows: NDArray[np.int64] | None = None
     validate: Callable[[], Mapping[str, float]] | None = None
+    weight: NDArray[np.float32] | None = None
 
     def steps(self, rows: int) -> int:
         """Return the number of optimiser steps on this many rows."""
@@ -74,7 +75,7 @@ class Plan:
 def train(
     network: Network,
     x: Features,
-    y: Labels,
+    y: Targets,
     plan: Plan,
     callbacks: Sequence[Callback],
     history: History,
@@ -99,13 +100,19 @@ def train(
                 callback.on_epoch_begin(epoch)
             start = time.perf_counter()
             measured = core.train_epoch(
-                x, y, plan.batch_size, shuffle=True, rows=plan.rows, on_batch=on_batch
+                x,
+                y,
+                plan.batch_size,
+                shuffle=True,
+                rows=plan.rows,
+                on_batch=on_batch,
+                weight=plan.weight,
             )
             # Before the probe and the validation, so that what is recorded describes the network
             # that is left if a callback ends training here; `save`, which also does so, then
             # changes nothing when a callback keeps a copy of each epoch.
             core.finish()
-            recall = core.recall_at_1(plan.probe.x, plan.probe.rows)
+            recall = core.recall_at_k(plan.probe.x, plan.probe.rows, 1)
             seconds = time.perf_counter() - start
             logs = {
                 "loss": measured["loss"],
@@ -117,6 +124,8 @@ def train(
             }
             if plan.validate is not None:
                 logs.update({f"val_{name}": value for name, value in plan.validate().items()})
+            for callback in callbacks:
+                logs.update(callback.measure(epoch, logs))
             history.append(logs)
             for callback in callbacks:
                 callback.on_epoch_end(epoch, logs)
