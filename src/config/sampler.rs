@@ -201,7 +201,10 @@ impl SamplerConfig {
                 ensure(least <= most, "sampler.min_active", least, "at most n_active")?;
                 share("sampler.random_share", lsh.random_share.unwrap_or(0.0))?;
                 if let Strategy::Threshold { min_count } = lsh.strategy {
-                    ensure(min_count > 0, "sampler.min_count", min_count, "at least 1")?;
+                    let most = lsh.tables.n_tables.unwrap_or(usize::MAX);
+                    let fine = (1..=most).contains(&min_count);
+                    let wanted = "at least 1 and at most tables.n_tables";
+                    ensure(fine, "sampler.min_count", min_count, wanted)?;
                 }
                 lsh.check_log_q()?;
                 lsh.tables.check()?;
