@@ -104,6 +104,7 @@ def compare(arguments: Namespace) -> int:
     active = arguments.active
     if active is None:
         active = min(max(data.n_labels // ACTIVE_SHARE, LEAST_ACTIVE), data.n_labels)
+    checks.whole("--active", active, 1, data.n_labels)
     families, names = _split(arguments.families), _split(arguments.samplers)
     if not arguments.json:
         print(_line({name: name for name, _ in _COLUMNS}), flush=True)
