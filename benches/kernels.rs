@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use slide_rs::simd::{AdamStep, Kernels};
+use slide_rs::simd::{AdamStep, Bf16, Kernels};
 
 const WIDTHS: [usize; 5] = [64, 128, 256, 512, 1024];
 
@@ -64,9 +64,73 @@ fn rows(criterion: &mut Criterion) {
     }
 }
 
+/// The same rows as halves, and a few of their columns.
+fn stored(criterion: &mut Criterion) {
+    let weights = noise(FLOATS);
+    let halves: Vec<Bf16> = weights.iter().map(|&w| Bf16::nearest(w)).collect();
+    let width = 128;
+    let all = row_numbers(1 << 16, FLOATS / width);
+    let (x, mut out) = (noise(width), noise(ROWS));
+    for kernels in Kernels::available() {
+        let mut calls = all.chunks_exact(ROWS).cycle();
+        let mut group = criterion.benchmark_group("dot_rows_bf16/128/cold");
+        group.throughput(Throughput::Elements(ROWS as u64));
+        group.bench_function(kernels.name, |bencher| {
+            bencher.iter(|| {
+                let rows = calls.next().expect("a cycle has no end");
+                (kernels.dot_rows_bf16)(black_box(&halves), rows, &x, &mut out);
+            });
+        });
+        group.finish();
+    }
+    // A sampled layer of 10,000 inputs, of which 300 are active, as are 300 of its rows.
+    let (stride, active) = (10_000, 300);
+    let rows = row_numbers(active, FLOATS / stride);
+    let columns = row_numbers(active, stride);
+    let values = noise(active);
+    let mut out = noise(active);
+    for kernels in Kernels::available() {
+        let mut group = criterion.benchmark_group(format!("columns/{}", kernels.name));
+        group.throughput(Throughput::Elements((active * active) as u64));
+        group.bench_function("dot", |bencher| {
+            let weights = (&weights[..], stride);
+            bencher.iter(|| {
+                (kernels.dot_columns)(black_box(weights), &rows, &columns, &values, &mut out);
+            });
+        });
+        group.bench_function("dot_bf16", |bencher| {
+            let weights = (&halves[..], stride);
+            bencher.iter(|| {
+                (kernels.dot_columns_bf16)(black_box(weights), &rows, &columns, &values, &mut out);
+            });
+        });
+        group.bench_function("axpy", |bencher| {
+            let weights = (&weights[..], stride);
+            bencher.iter(|| {
+                (kernels.axpy_columns)(black_box(weights), &rows, &values, &columns, &mut out);
+            });
+        });
+        group.bench_function("round", |bencher| {
+            let mut halves = vec![Bf16::default(); active];
+            bencher.iter(|| (kernels.round)((7, 0), black_box(&values), &mut halves));
+        });
+        group.finish();
+    }
+}
+
 /// Kernels over one vector each, in cache.
 fn vectors(criterion: &mut Criterion) {
-    let step = AdamStep { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, bias1: 1.0, bias2: 1.0 };
+    let step = AdamStep {
+        lr: 1e-3,
+        beta1: 0.9,
+        beta2: 0.999,
+        keep1: 0.9,
+        keep2: 0.999,
+        decay: 1.0,
+        eps: 1e-8,
+        bias1: 1.0,
+        bias2: 1.0,
+    };
     for width in WIDTHS {
         let [mut w, mut m, mut v] = [noise(width), noise(width), noise(width)];
         let g = noise(width);
@@ -115,6 +179,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(std::time::Duration::from_millis(200))
         .measurement_time(std::time::Duration::from_millis(500));
-    targets = products, vectors, rows
+    targets = products, vectors, rows, stored
 }
 criterion_main!(kernels);

@@ -14,8 +14,8 @@ mod counting;
 use std::hint::black_box;
 use std::time::Instant;
 
-use slide_rs::config::{OptimizerConfig, OutputConfig, SamplerConfig};
-use slide_rs::layer::{Output, ShardScratch};
+use slide_rs::config::{Dtype, OptimizerConfig, OutputConfig, SamplerConfig, UpdateMode};
+use slide_rs::layer::{BatchInputs, Place, Sampled, ShardScratch};
 use slide_rs::optim::Update;
 use slide_rs::rng::{Rng, Stream};
 use slide_rs::rows::{Matrix, SHARDS};
@@ -26,7 +26,8 @@ const WIDTHS: [usize; 4] = [256, 4096, 65_536, 1_048_576];
 const ACTIVE: usize = 64;
 const INPUTS: usize = 512;
 const CALLS: usize = 4096;
-const OPTIMIZER: OptimizerConfig = OptimizerConfig::Sgd { lr: Some(1e-6) };
+const OPTIMIZER: OptimizerConfig =
+    OptimizerConfig::Sgd { lr: Some(1e-6), momentum: 0.0, nesterov: false };
 
 fn main() {
     // `cargo test --benches` runs this too, without `--bench`: there it only has to work.
@@ -68,7 +69,7 @@ impl Cost {
 /// A layer and everything that a step on it reuses.
 struct Step {
     kernels: Kernels,
-    layer: Output,
+    layer: Sampled,
     update: Update,
     /// One sample: the input of the layer.
     x: Matrix,
@@ -80,14 +81,28 @@ struct Step {
 
 impl Step {
     fn new(kernels: Kernels, width: usize) -> Self {
-        let config = OutputConfig { units: width, bias: false, sampler: SamplerConfig::Full {} };
+        let config = OutputConfig {
+            units: width,
+            bias: false,
+            sampler: SamplerConfig::Full {},
+            dtype: Dtype::F32,
+            optimizer: None,
+        };
+        let place = Place {
+            inputs: INPUTS,
+            input_norm: 1.0,
+            optimizer: &OPTIMIZER,
+            update: UpdateMode::Sharded,
+            seed: 0,
+            number: 1,
+        };
         let mut x = Matrix::zeros(1, INPUTS);
         Rng::new(0, Stream::Probe, 0, 0).fill_normal(1.0, x.row_mut(0));
         let mut scratch = Vec::new();
         scratch.resize_with(SHARDS, ShardScratch::default);
         Self {
             kernels,
-            layer: Output::new(&config, INPUTS, &OPTIMIZER, (0, 1)),
+            layer: Sampled::output(&config, place),
             update: Update::new(&OPTIMIZER, 1e-6, 1),
             x,
             slots: vec![0; ACTIVE],
@@ -124,7 +139,8 @@ impl Step {
         // The derivative of `y` by each output is 1.
         self.edges.group(std::iter::once((0, rows, &[1.0; ACTIVE][..])));
         let Self { kernels, layer, update, x, edges, scratch, .. } = self;
-        layer.update((kernels, update), || std::iter::once(&*edges), x, scratch);
+        let parts = || std::iter::once(&*edges);
+        layer.update((kernels, update), parts, BatchInputs::Dense(x), scratch);
         y
     }
 }

@@ -54,6 +54,16 @@ pub enum Error {
         /// The value itself.
         value: f32,
     },
+    /// Grades and weights must be finite and at least 0.
+    #[error("{name}: row {row} has {found}, but values must be finite and at least 0")]
+    Negative {
+        /// Which argument.
+        name: &'static str,
+        /// Row of the offending value.
+        row: usize,
+        /// The value itself.
+        found: f32,
+    },
     /// Two lengths that must agree do not.
     #[error("{name} has {found}, but {wanted} were expected")]
     Shape {

@@ -26,6 +26,7 @@
 
 pub mod config;
 mod error;
+pub mod hogwild;
 pub mod io;
 pub mod layer;
 pub mod loss;
@@ -41,6 +42,7 @@ pub mod schedule;
 pub mod simd;
 pub mod sparse;
 pub mod tape;
+mod targets;
 pub mod touched;
 
 #[cfg(feature = "python")]
@@ -48,3 +50,4 @@ mod python;
 
 pub use error::{Error, Result};
 pub use network::{BatchReport, Counters, EpochOptions, EpochReport, Mode, Network, Progress};
+pub use targets::Targets;

@@ -21,11 +21,18 @@ pub enum Stream {
     Sampler,
     /// Choice of active neurons outside training; the item is the row.
     Probe,
+    /// Where the empty bins of a hash family look; the step is the generation, the item the bin.
+    Densify,
+    /// Which ids of a full bucket are kept; the step is the table, the item the bucket.
+    Reservoir,
+    /// Rounding of changed weights; the item is the row.
+    Rounding,
 }
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-const fn mix(mut z: u64) -> u64 {
+/// The finisher of `SplitMix64`: every bit of the result depends on every bit of `z`.
+pub(crate) const fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

@@ -1,4 +1,4 @@
-//! When things happen: the learning rate of a step, and the steps at which rows are re-inserted.
+//! The learning rate of a step.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ impl Run {
     /// The factor on the learning rate at optimiser step `step`, counted from 0.
     ///
     /// It rises linearly over the warm-up, then follows the decay. Without an announced end it
-    /// stays at 1, and after the end a run without one begins.
+    /// stays at 1, unless it goes down in steps, and after the end a run without one begins.
     #[must_use]
     pub fn factor(&self, config: &ScheduleConfig, step: u64) -> f32 {
         let done = step.saturating_sub(self.start);
@@ -27,50 +27,45 @@ impl Run {
         {
             return Self { start: self.start + total, total: None }.factor(config, step);
         }
-        let by_rule = || self.total.map_or(100, |total| (total / 10).clamp(1, 100));
+        let by_rule = || match (config.decay, self.total) {
+            // It rises on its own, and needs to know where to.
+            (Decay::OneCycle, Some(_)) => 0,
+            (_, total) => total.map_or(100, |total| (total / 10).clamp(1, 100)),
+        };
         let warmup = config.warmup.unwrap_or_else(by_rule);
         if done < warmup {
             return ((done + 1) as f64 / warmup as f64) as f32;
         }
-        match (config.decay, self.total) {
-            (Decay::Cosine, Some(total)) => {
-                let (done, whole) = (done - warmup, total.saturating_sub(warmup).max(1));
-                let share = (done as f64 / whole as f64).min(1.0);
-                (0.5 * (1.0 + (std::f64::consts::PI * share).cos())) as f32
+        let done = done - warmup;
+        let whole = self.total.map(|total| total.saturating_sub(warmup).max(1));
+        let share = |whole: u64| (done as f64 / whole as f64).min(1.0);
+        (match (config.decay, whole) {
+            (Decay::Cosine, Some(whole)) => half_cosine(1.0, 0.0, share(whole)),
+            (Decay::Linear, Some(whole)) => 1.0 - share(whole),
+            (Decay::OneCycle, Some(whole)) => one_cycle(done, whole),
+            (Decay::Step { every, gamma }, _) => {
+                f64::from(gamma).powf((done / every.max(1)) as f64)
             }
-            _ => 1.0,
-        }
+            (Decay::Constant | Decay::Cosine | Decay::Linear | Decay::OneCycle, _) => 1.0,
+        }) as f32
     }
 }
 
-/// Pauses that grow: the t-th rehash comes after the sum of `every * growth^i` steps
-/// (Chen et al., "SLIDE", section 4.2, with growth = exp(lambda)).
-#[derive(Clone, Copy, Debug)]
-pub struct Rebuild {
-    next: f64,
-    pause: f64,
-    growth: f64,
+/// From `from` to `to`, level at both ends.
+fn half_cosine(from: f64, to: f64, share: f64) -> f64 {
+    to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
 }
 
-impl Rebuild {
-    /// The first pause is `every` steps.
-    #[must_use]
-    pub fn new(every: u64, growth: f32) -> Self {
-        Self { next: every as f64, pause: every as f64, growth: f64::from(growth) }
+/// Up over the first three tenths of the steps, then down until the last one (the two phases and
+/// the constants of `torch.optim.lr_scheduler.OneCycleLR`).
+fn one_cycle(done: u64, whole: u64) -> f64 {
+    let (first, last) = (1.0 / 25.0, 1.0 / 25e4);
+    let (done, end) = (done as f64, whole as f64 - 1.0);
+    let peak = 0.3 * whole as f64 - 1.0;
+    if done <= peak {
+        return half_cosine(first, 1.0, done / peak);
     }
-
-    /// Whether rows should be re-inserted after `steps` steps; asked in ascending order.
-    pub fn due(&mut self, steps: u64) -> bool {
-        let due = steps as f64 >= self.next;
-        if self.growth == 1.0 && due {
-            self.next = ((steps as f64 / self.pause).floor() + 1.0) * self.pause;
-        }
-        while steps as f64 >= self.next {
-            self.pause *= self.growth;
-            self.next += self.pause;
-        }
-        due
-    }
+    half_cosine(1.0, last, ((done - peak.max(0.0)) / (end - peak.max(0.0)).max(1.0)).min(1.0))
 }
 
 #[cfg(test)]
@@ -99,26 +94,49 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow() {
-        let mut rebuild = Rebuild::new(10, 2.0);
-        let due: Vec<u64> = (1..=200).filter(|&step| rebuild.due(step)).collect();
-        assert_eq!(due, [10, 30, 70, 150]);
-        let mut rebuild = Rebuild::new(10, 1.0);
-        let due: Vec<u64> = (1..=40).filter(|&step| rebuild.due(step)).collect();
-        assert_eq!(due, [10, 20, 30, 40]);
+    fn a_linear_rate_falls_by_the_same_amount_each_step() {
+        let linear = ScheduleConfig { warmup: Some(2), decay: Decay::Linear };
+        let run = Run { start: 0, total: Some(12) };
+        let factors: Vec<f32> = (0..12).map(|step| run.factor(&linear, step)).collect();
+        let expected = [0.5, 1.0, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1];
+        for (factor, expected) in factors.into_iter().zip(expected) {
+            assert!((factor - expected).abs() < 1e-6);
+        }
     }
 
     #[test]
-    fn pauses_can_be_caught_up_with_from_any_step() {
-        for growth in [1.0, 1.05, 2.0] {
-            let (mut walked, mut jumped) = (Rebuild::new(7, growth), Rebuild::new(7, growth));
-            for step in 1..=500 {
-                walked.due(step);
-            }
-            jumped.due(500);
-            let next = |rebuild: &mut Rebuild| (501..5000).find(|&step| rebuild.due(step));
-            assert_eq!(next(&mut walked), next(&mut jumped));
+    fn steps_multiply_the_rate_with_an_end_or_without() {
+        let decay = Decay::Step { every: 10, gamma: 0.5 };
+        let config = ScheduleConfig { warmup: Some(3), decay };
+        for total in [None, Some(100)] {
+            let run = Run { start: 7, total };
+            let at = [9, 10, 19, 20, 29, 30].map(|step| run.factor(&config, step));
+            assert_eq!(at, [1.0, 1.0, 1.0, 0.5, 0.5, 0.25]);
         }
-        assert!(Rebuild::new(1, 1.0).due(1 << 52));
+    }
+
+    #[test]
+    fn a_constant_rate_stays_after_its_warm_up() {
+        let config = ScheduleConfig { warmup: Some(4), decay: Decay::Constant };
+        let run = Run { start: 0, total: Some(50) };
+        assert_eq!(run.factor(&config, 0), 0.25);
+        assert!((4..50).all(|step| run.factor(&config, step) == 1.0));
+    }
+
+    #[test]
+    fn one_cycle_rises_from_a_25th_to_one_and_falls_to_a_250_000th() {
+        let config = ScheduleConfig { warmup: None, decay: Decay::OneCycle };
+        let run = Run { start: 0, total: Some(100) };
+        let factors: Vec<f32> = (0..100).map(|step| run.factor(&config, step)).collect();
+        assert!((factors[0] - 0.04).abs() < 1e-7);
+        assert_eq!(factors[29], 1.0);
+        assert!((factors[99] - 4e-6).abs() < 1e-9);
+        assert!(factors[..30].windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(factors[29..].windows(2).all(|pair| pair[0] > pair[1]));
+        // The shortest runs have no room to rise.
+        for total in 1..8 {
+            let run = Run { start: 0, total: Some(total) };
+            assert!((0..total).all(|step| (0.0..=1.0).contains(&run.factor(&config, step))));
+        }
     }
 }

@@ -101,9 +101,14 @@ impl<'a> IdLists<'a> {
         }
     }
 
-    fn column_error(&self, at: usize) -> Error {
+    /// The row in which id number `at` stands.
+    pub(crate) fn row_of(&self, at: usize) -> usize {
         let ends = |row: &usize| self.indptr.get(row + 1).is_some_and(|end| end > at as i64);
-        let row = (0..self.len()).find(ends).unwrap_or(0);
+        (0..self.len()).find(ends).unwrap_or(0)
+    }
+
+    fn column_error(&self, at: usize) -> Error {
+        let row = self.row_of(at);
         let id = self.ids.get(at).unwrap_or(-1);
         Error::Column { name: self.name, row, id, last: self.columns as i64 - 1 }
     }

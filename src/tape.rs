@@ -5,10 +5,13 @@
 
 use std::ops::Range;
 
-use crate::config::Loss;
+use crate::config::{HiddenConfig, Loss};
 use crate::error::{Error, Result};
+use crate::lsh::HashScratch;
+use crate::rng::{Rng, Stream};
 use crate::rows::Matrix;
-use crate::sparse::{Features, IdLists};
+use crate::sparse::Features;
+use crate::targets::Targets;
 use crate::touched::Edges;
 
 /// Samples of a block: few enough that their activations stay in the L1 cache, and enough for
@@ -44,6 +47,19 @@ impl Lists {
         start..self.ends[i]
     }
 
+    /// Ids of sample `i`.
+    #[must_use]
+    pub fn ids_of(&self, i: usize) -> &[u32] {
+        &self.ids[self.range(i)]
+    }
+
+    /// Ids and coefficients of sample `i`.
+    #[must_use]
+    pub fn of(&self, i: usize) -> (&[u32], &[f32]) {
+        let range = self.range(i);
+        (&self.ids[range.clone()], &self.coefs[range])
+    }
+
     /// Removes the ids whose coefficient is zero.
     pub fn drop_zeros(&mut self) {
         let (mut kept, mut start) = (0, 0);
@@ -63,9 +79,18 @@ impl Lists {
 
     /// Each sample's number in the batch (the first is `first`), ids and coefficients.
     pub fn iter(&self, first: usize) -> impl Iterator<Item = (u32, &[u32], &[f32])> + Clone {
+        self.with(&self.coefs, first)
+    }
+
+    /// The same with other coefficients in the place of its own.
+    pub fn with<'a>(
+        &'a self,
+        coefs: &'a [f32],
+        first: usize,
+    ) -> impl Iterator<Item = (u32, &'a [u32], &'a [f32])> + Clone {
         (0..self.ends.len()).map(move |i| {
             let range = self.range(i);
-            ((first + i) as u32, &self.ids[range.clone()], &self.coefs[range])
+            ((first + i) as u32, &self.ids[range.clone()], &coefs[range])
         })
     }
 }
@@ -92,6 +117,49 @@ impl DenseTape {
     }
 }
 
+/// What a sampled layer keeps of a block.
+#[derive(Clone, Debug, Default)]
+pub struct SampledTape {
+    /// The active neurons with their outputs. In the output layer: their logits, then their deltas.
+    pub active: Lists,
+    /// d activation / d pre-activation of each.
+    pub slopes: Vec<f32>,
+    /// Gradients of each: of the outputs on the way back, then of the pre-activations.
+    pub deltas: Vec<f32>,
+    /// Factor that scaled each sample to the norm of the layer.
+    pub scales: [f32; BLOCK],
+    /// The codes of each sample.
+    pub codes: Vec<u16>,
+    /// Room for hashing the block.
+    pub hashing: HashScratch,
+}
+
+impl SampledTape {
+    fn clear(&mut self) {
+        self.active.clear();
+        self.slopes.clear();
+        self.deltas.clear();
+    }
+}
+
+/// What a hidden layer keeps of a block.
+#[derive(Clone, Debug)]
+pub enum LayerTape {
+    /// Of a dense layer.
+    Dense(DenseTape),
+    /// Of a sampled one.
+    Sampled(SampledTape),
+}
+
+impl LayerTape {
+    fn new(config: &HiddenConfig) -> Self {
+        match config {
+            HiddenConfig::Dense(layer) => Self::Dense(DenseTape::new(layer.units)),
+            HiddenConfig::Sampled(_) => Self::Sampled(SampledTape::default()),
+        }
+    }
+}
+
 /// Everything of one block.
 #[derive(Debug)]
 pub struct Tape {
@@ -103,16 +171,18 @@ pub struct Tape {
     pub features: Lists,
     /// The distinct labels of each sample.
     pub labels: Vec<u32>,
+    /// The target of each label.
+    pub targets: Vec<f32>,
     /// Where the labels of each sample end.
     pub label_ends: Vec<usize>,
-    /// One for each dense layer.
-    pub dense: Vec<DenseTape>,
-    /// The active neurons of the output layer with their logits, then their deltas.
-    pub active: Lists,
-    /// The codes of each sample.
-    pub codes: Vec<u16>,
-    /// Room for the projections of the block.
-    pub projected: Vec<f32>,
+    /// The weight of each sample.
+    pub weights: [f32; BLOCK],
+    /// Room to sort the labels of a sample with their grades.
+    pairs: Vec<u64>,
+    /// One for each hidden layer.
+    pub hidden: Vec<LayerTape>,
+    /// That of the output layer.
+    pub output: SampledTape,
     /// The edges to the rows of each layer, the output layer last.
     pub edges: Vec<Edges>,
     /// Sum of the losses.
@@ -122,19 +192,21 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// For dense layers of the given sizes and one output layer.
-    pub fn new(units: impl ExactSizeIterator<Item = usize>) -> Self {
-        let edges = vec![Edges::default(); units.len() + 1];
+    /// For the given hidden layers and one output layer.
+    #[must_use]
+    pub fn new(hidden: &[HiddenConfig]) -> Self {
+        let edges = vec![Edges::default(); hidden.len() + 1];
         Self {
             first: 0,
             len: 0,
             features: Lists::default(),
             labels: Vec::new(),
+            targets: Vec::new(),
             label_ends: Vec::new(),
-            dense: units.map(DenseTape::new).collect(),
-            active: Lists::default(),
-            codes: Vec::new(),
-            projected: Vec::new(),
+            weights: [1.0; BLOCK],
+            pairs: Vec::new(),
+            hidden: hidden.iter().map(LayerTape::new).collect(),
+            output: SampledTape::default(),
             edges,
             loss: 0.0,
             error: None,
@@ -146,8 +218,14 @@ impl Tape {
         (self.first, self.len) = (first, len);
         self.features.clear();
         self.labels.clear();
+        self.targets.clear();
         self.label_ends.clear();
-        self.active.clear();
+        self.output.clear();
+        for tape in &mut self.hidden {
+            if let LayerTape::Sampled(tape) = tape {
+                tape.clear();
+            }
+        }
         self.loss = 0.0;
         self.error = None;
         for edges in &mut self.edges {
@@ -172,30 +250,70 @@ impl Tape {
         Ok(())
     }
 
-    /// Reads the labels of `rows`; a label that stands twice counts once.
+    /// Drops a share of the features of each sample at random, and scales the others up; samples
+    /// with fewer than eight keep them all.
+    pub fn drop_features(&mut self, share: f32, (seed, step): (u64, u64)) {
+        if share == 0.0 {
+            return;
+        }
+        let Self { first, features, .. } = self;
+        let kept = 1.0 / (1.0 - share);
+        for i in 0..features.ends.len() {
+            let mut rng = Rng::new(seed, Stream::InputDropout, step, (*first + i) as u64);
+            let range = features.range(i);
+            if range.len() < SHORT {
+                continue;
+            }
+            for coef in &mut features.coefs[range] {
+                *coef = if rng.uniform() < share { 0.0 } else { *coef * kept };
+            }
+        }
+        features.drop_zeros();
+    }
+
+    /// Reads the labels of `rows`, their targets and the weights of the samples; a label that
+    /// stands twice counts once.
     ///
     /// # Errors
     ///
     /// If the arrays were changed during the call.
-    pub fn read_labels(&mut self, y: &IdLists<'_>, rows: &[u32]) -> Result<()> {
-        for &row in rows {
+    pub fn read_targets(&mut self, y: &Targets<'_>, rows: &[u32], loss: Loss) -> Result<()> {
+        for (i, &row) in rows.iter().enumerate() {
             let start = self.labels.len();
-            y.append_row(row as usize, &mut self.labels)?;
-            let new = &mut self.labels[start..];
-            if !new.is_sorted_by(|a, b| a < b) {
-                new.sort_unstable();
-                let mut kept = start;
-                for at in start..self.labels.len() {
-                    if kept == start || self.labels[at] != self.labels[kept - 1] {
-                        self.labels[kept] = self.labels[at];
-                        kept += 1;
-                    }
-                }
-                self.labels.truncate(kept);
-            }
+            y.append_row(row as usize, &mut self.labels, &mut self.targets)?;
+            self.sort_labels(start);
+            loss.to_targets(&mut self.targets[start..]);
+            self.weights[i] = y.weight(row as usize)?;
             self.label_ends.push(self.labels.len());
         }
         Ok(())
+    }
+
+    /// Puts the labels from `start` on in ascending order, each once, with its greatest grade.
+    fn sort_labels(&mut self, start: usize) {
+        let Self { labels, targets, pairs, .. } = self;
+        if labels[start..].is_sorted_by(|a, b| a < b) {
+            return;
+        }
+        // Grades are not negative, so their bits are in the order of their values.
+        pairs.clear();
+        let given = labels.drain(start..).zip(targets.drain(start..));
+        pairs.extend(
+            given.map(|(label, grade)| u64::from(label) << 32 | u64::from(grade.to_bits())),
+        );
+        pairs.sort_unstable();
+        for group in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
+            let best = group[group.len() - 1];
+            labels.push((best >> 32) as u32);
+            targets.push(f32::from_bits(best as u32));
+        }
+    }
+
+    /// The targets of the labels of sample `i` of the block.
+    #[must_use]
+    pub fn targets_of(&self, i: usize) -> &[f32] {
+        let start = if i == 0 { 0 } else { self.label_ends[i - 1] };
+        &self.targets[start..self.label_ends[i]]
     }
 
     /// The labels of sample `i` of the block.
@@ -206,19 +324,20 @@ impl Tape {
     }
 
     /// Edges from every label of the block to its sample, with its target.
-    pub fn group_labels(&mut self, loss: Loss) {
-        let Self { first, labels, label_ends, active, edges, .. } = self;
+    pub fn group_labels(&mut self) {
+        let Self { first, labels, targets, label_ends, output, edges, .. } = self;
+        let active = &mut output.active;
         active.ids.extend_from_slice(labels);
+        active.coefs.extend_from_slice(targets);
         active.ends.extend_from_slice(label_ends);
-        for i in 0..active.ends.len() {
-            let n = active.range(i).len();
-            active.coefs.extend(std::iter::repeat_n(loss.target(n), n));
-        }
         if let Some(edges) = edges.last_mut() {
             edges.group(active.iter(*first));
         }
     }
 }
+
+/// A sample with fewer features than this has none to spare.
+const SHORT: usize = 8;
 
 /// Zero rows stay as they are.
 fn scale_to_unit(values: &mut [f32]) {

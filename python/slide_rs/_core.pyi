@@ -6,7 +6,14 @@ from typing import Any, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Network", "borrowed_addresses", "build_info", "read_xmc", "write_xmc"]
+__all__ = [
+    "Network",
+    "borrowed_addresses",
+    "build_info",
+    "optimizer_steps",
+    "read_xmc",
+    "write_xmc",
+]
 
 _Index: TypeAlias = NDArray[np.int32] | NDArray[np.int64]
 _Sparse: TypeAlias = tuple[_Index, _Index, NDArray[np.float32]]
@@ -68,5 +75,14 @@ def read_xmc(
     int,
 ]: ...
 def write_xmc(path: str, x: _Sparse, y: _Labels, n_features: int, n_labels: int) -> None: ...
+def optimizer_steps(
+    config: str,
+    clip: str,
+    weights: NDArray[np.float32],
+    gradients: NDArray[np.float32],
+    touched: NDArray[np.bool_],
+    lr: NDArray[np.float32],
+    dtype: str = "f32",
+) -> NDArray[np.float32]: ...
 def borrowed_addresses(x: _Features) -> list[int]: ...
 def build_info() -> dict[str, Any]: ...

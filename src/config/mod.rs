@@ -178,6 +178,17 @@ pub struct OutputConfig {
     pub optimizer: Option<OptimizerConfig>,
 }
 
+impl Dtype {
+    /// Bytes of a number.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 => 2,
+        }
+    }
+}
+
 impl HiddenConfig {
     /// Number of units.
     #[must_use]
@@ -189,10 +200,28 @@ impl HiddenConfig {
     }
 
     /// The norm its outputs are scaled to.
+    #[must_use]
+    pub const fn norm(&self) -> Option<f32> {
+        match self {
+            Self::Dense(layer) => layer.norm,
+            Self::Sampled(layer) => layer.norm,
+        }
+    }
+
+    /// The norm its outputs are scaled to.
     pub(crate) const fn norm_mut(&mut self) -> &mut Option<f32> {
         match self {
             Self::Dense(layer) => &mut layer.norm,
             Self::Sampled(layer) => &mut layer.norm,
+        }
+    }
+
+    /// What changes its weights, where it says so itself.
+    #[must_use]
+    pub const fn optimizer(&self) -> Option<&OptimizerConfig> {
+        match self {
+            Self::Dense(layer) => layer.optimizer.as_ref(),
+            Self::Sampled(layer) => layer.optimizer.as_ref(),
         }
     }
 
@@ -235,6 +264,17 @@ impl NetworkConfig {
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a tree of numbers, strings and enums can be written")
+    }
+
+    /// The optimiser of every layer, the output layer last.
+    pub fn optimizers(&self) -> impl Iterator<Item = &OptimizerConfig> {
+        let own = self.hidden.iter().map(HiddenConfig::optimizer);
+        own.chain([self.output.optimizer.as_ref()]).map(|own| own.unwrap_or(&self.optimizer))
+    }
+
+    /// The learning rate of every layer, the output layer last.
+    pub fn rates(&self) -> impl Iterator<Item = f32> {
+        self.optimizers().map(OptimizerConfig::lr)
     }
 
     /// Checks every value that is given.

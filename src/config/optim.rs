@@ -97,6 +97,9 @@ pub enum Decay {
     OneCycle,
 }
 
+/// Adam's learning rate by rule.
+const ADAM_LR: f32 = 5e-3;
+
 impl OptimizerConfig {
     /// The learning rate; 0 where it is left open.
     #[must_use]
@@ -106,7 +109,11 @@ impl OptimizerConfig {
     }
 
     /// Checks every value that is given.
-    pub(super) fn check(&self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// If a value is outside what it may be; the error names it.
+    pub fn check(&self) -> Result<()> {
         let positive = |name: &'static str, x: f32| {
             ensure(x.is_finite() && x > 0.0, name, x, "a positive number")
         };
@@ -117,8 +124,9 @@ impl OptimizerConfig {
                 share("optimizer.beta1", beta1)?;
                 share("optimizer.beta2", beta2)?;
                 positive("optimizer.eps", eps)?;
-                let fine = weight_decay.is_finite() && weight_decay >= 0.0;
-                ensure(fine, "optimizer.weight_decay", weight_decay, "at least 0")
+                let fine = weight_decay >= 0.0 && weight_decay * lr.unwrap_or(ADAM_LR) < 1.0;
+                let wanted = "at least 0, and below 1 when multiplied by lr";
+                ensure(fine, "optimizer.weight_decay", weight_decay, wanted)
             }
             Self::Sgd { momentum, nesterov, .. } => {
                 share("optimizer.momentum", momentum)?;
@@ -132,7 +140,7 @@ impl OptimizerConfig {
     /// Fills in what is open.
     pub(crate) fn resolve(&mut self) {
         match self {
-            Self::Adam { lr, .. } => _ = lr.get_or_insert(5e-3),
+            Self::Adam { lr, .. } => _ = lr.get_or_insert(ADAM_LR),
             Self::Sgd { lr, .. } => _ = lr.get_or_insert(1.0),
             Self::Adagrad { lr, .. } => _ = lr.get_or_insert(0.05),
         }
@@ -141,7 +149,11 @@ impl OptimizerConfig {
 
 impl ClipConfig {
     /// Checks every value that is given.
-    pub(super) fn check(&self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// If a value is outside what it may be; the error names it.
+    pub fn check(&self) -> Result<()> {
         for (name, limit) in [("clip.norm", self.norm), ("clip.value", self.value)] {
             let limit = limit.unwrap_or(1.0);
             ensure(limit.is_finite() && limit > 0.0, name, limit, "a positive number")?;

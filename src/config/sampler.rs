@@ -21,7 +21,7 @@ pub enum SamplerConfig {
         log_q: bool,
     },
     /// Random ones, of which those with low ids are more likely: P(id) = log(1 + 1 / (id + 1)) /
-    /// log(units + 1).
+    /// log(units + 1), for ids in the order of their frequency.
     LogUniform {
         /// Neurons computed for a sample, labels included.
         n_active: Option<usize>,
@@ -52,14 +52,16 @@ pub enum SamplerConfig {
 pub struct LshConfig {
     /// How candidates are chosen.
     pub strategy: Strategy,
-    /// Neurons computed for a sample at most, labels included.
+    /// Neurons computed for a sample at most, labels included; with union and threshold, as many
+    /// as are found when not given.
     pub n_active: Option<usize>,
-    /// Neurons computed for a sample at least; `n_active` when not given.
+    /// Neurons computed for a sample at least; `n_active` when not given, and where that is not
+    /// given either, what the other samplers compute.
     pub min_active: Option<usize>,
     /// How neurons that are missing to `min_active` are found.
     pub fill: Fill,
-    /// Share of the active neurons that is drawn at random and stands, by log q, for all neurons
-    /// that were not found; 0 for none.
+    /// Share of `min_active` that is drawn at random however many are found, and stands, by log q,
+    /// for all neurons that were not found; 0 for none.
     pub random_share: Option<f32>,
     /// From which logits log q is subtracted.
     pub log_q: LogQ,
@@ -89,12 +91,12 @@ pub enum Strategy {
     Topk,
     /// Whole buckets, tables in random order, until there are enough.
     Vanilla,
-    /// Those found in at least so many tables.
+    /// Those found in at least so many tables; of too many, those found in most.
     Threshold {
         /// Tables; at least 1.
         min_count: usize,
     },
-    /// All ids of all buckets.
+    /// All ids of all buckets; of too many, a random part.
     Union,
 }
 
@@ -135,6 +137,37 @@ impl LshConfig {
         }
     }
 
+    /// The probability of being found is known where it is a function of the angle alone, and the
+    /// angle where the logit tells it: not without the bias, about another centre, or stretched.
+    fn check_log_q(&self) -> Result<()> {
+        if self.log_q != LogQ::All {
+            return Ok(());
+        }
+        let TablesConfig { family, center, append_bias, mips, .. } = &self.tables;
+        let found = match family {
+            FamilyConfig::Wta { .. } => "all with the family wta",
+            FamilyConfig::Dwta { .. } => "all with the family dwta",
+            FamilyConfig::Doph { .. } => "all with the family doph",
+            FamilyConfig::Simhash { .. } if *center => "all with tables.center",
+            FamilyConfig::Simhash { .. } if *mips => "all with tables.mips",
+            FamilyConfig::Simhash { .. } if !*append_bias => "all without tables.append_bias",
+            FamilyConfig::Simhash { .. } => return Ok(()),
+        };
+        let wanted =
+            "random or none but for simhash with tables.append_bias and without center and mips";
+        ensure(false, "sampler.log_q", found, wanted)
+    }
+
+    /// Fills in how many are active. Union and threshold take what they find: unless a limit is
+    /// given they have none, and fill up to what the others compute.
+    fn resolve_active(&mut self, units: usize) {
+        let unlimited = matches!(self.strategy, Strategy::Union | Strategy::Threshold { .. });
+        let by_rule = active(units).max(self.min_active.unwrap_or(0));
+        let least = self.n_active.unwrap_or(by_rule);
+        self.min_active.get_or_insert(least);
+        self.n_active.get_or_insert(if unlimited { units } else { by_rule });
+    }
+
     /// Whether everything but the seed is left to rule.
     fn is_open(&self) -> bool {
         let tables = TablesConfig { seed: None, ..self.tables.clone() };
@@ -168,6 +201,7 @@ impl SamplerConfig {
                 if let Strategy::Threshold { min_count } = lsh.strategy {
                     ensure(min_count > 0, "sampler.min_count", min_count, "at least 1")?;
                 }
+                lsh.check_log_q()?;
                 lsh.tables.check()?;
                 lsh.rebuild.check()
             }
@@ -190,8 +224,7 @@ impl SamplerConfig {
                 random_share.get_or_insert(RANDOM_SHARE);
             }
             Self::Lsh(lsh) => {
-                let n = *lsh.n_active.get_or_insert(active(units));
-                lsh.min_active.get_or_insert(n);
+                lsh.resolve_active(units);
                 lsh.random_share.get_or_insert(RANDOM_SHARE);
                 lsh.tables.resolve(units, seed);
                 lsh.rebuild.resolve(units);
@@ -210,4 +243,59 @@ const RANDOM_SHARE: f32 = 0.5;
 /// for the rest whatever their number.
 fn active(units: usize) -> usize {
     (units / 200).clamp(64, 1000).min(units)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_found_neurons_cannot_be_corrected_it_is_said_why() {
+        let open = || LshConfig { log_q: LogQ::All, ..LshConfig::open() };
+        let refused = |tables| {
+            let lsh = LshConfig { tables, ..open() };
+            SamplerConfig::Lsh(lsh).check(100).unwrap_err().to_string()
+        };
+        let tables = open().tables;
+        SamplerConfig::Lsh(open()).check(100).unwrap();
+        let dwta = FamilyConfig::Dwta { bin_size: 8 };
+        assert_eq!(
+            refused(TablesConfig { family: dwta, ..tables.clone() }),
+            "sampler.log_q is all with the family dwta, but must be random or none but for \
+             simhash with tables.append_bias and without center and mips"
+        );
+        for tables in [
+            TablesConfig { center: true, ..tables.clone() },
+            TablesConfig { mips: true, ..tables.clone() },
+            TablesConfig { append_bias: false, ..tables },
+        ] {
+            assert!(refused(tables).starts_with("sampler.log_q is all with"));
+        }
+    }
+
+    #[test]
+    fn union_and_threshold_have_no_limit_unless_it_is_given() {
+        let units = 20_000;
+        let sizes = |strategy, n_active, min_active| {
+            let open = LshConfig::open();
+            let mut sampler =
+                SamplerConfig::Lsh(LshConfig { strategy, n_active, min_active, ..open });
+            sampler.resolve(units, 0);
+            sampler.check(units).unwrap();
+            match sampler {
+                SamplerConfig::Lsh(lsh) => [lsh.n_active.unwrap(), lsh.min_active.unwrap()],
+                _ => [0, 0],
+            }
+        };
+        for strategy in [Strategy::Union, Strategy::Threshold { min_count: 2 }] {
+            assert_eq!(sizes(strategy, None, None), [units, 100]);
+            assert_eq!(sizes(strategy, Some(50), None), [50, 50]);
+            assert_eq!(sizes(strategy, None, Some(7)), [units, 7]);
+        }
+        for strategy in [Strategy::Topk, Strategy::Vanilla] {
+            assert_eq!(sizes(strategy, None, None), [100, 100]);
+            assert_eq!(sizes(strategy, Some(50), Some(7)), [50, 7]);
+            assert_eq!(sizes(strategy, None, Some(500)), [500, 500]);
+        }
+    }
 }

@@ -118,9 +118,10 @@ impl TablesConfig {
 
     /// Fills in what is open for a layer of `units` rows.
     pub(super) fn resolve(&mut self, units: usize, seed: u64) {
-        let k = *self.n_hashes.get_or_insert(hashes(units));
+        let k = *self.n_hashes.get_or_insert(self.family.hashes(units));
         self.n_tables.get_or_insert(TABLES);
-        self.bucket_size.get_or_insert(4 * (units >> k).max(32));
+        let expected = self.family.rows_in_bucket(k, units) as usize;
+        self.bucket_size.get_or_insert(4 * expected.max(32));
         self.seed.get_or_insert(seed);
     }
 }
@@ -148,7 +149,83 @@ impl RebuildConfig {
 /// Tables trade recall against the time to count their candidates.
 const TABLES: usize = 96;
 
+impl FamilyConfig {
+    /// K by rule: as many functions as leave about a hundred rows in a bucket.
+    fn hashes(&self, units: usize) -> usize {
+        let k = bits(units) as f64 / self.bits_of_one();
+        let most = if matches!(self, Self::Doph { .. }) { MOST_MIN_HASHES } else { MOST_BITS };
+        (k.round() as usize).clamp(1, most)
+    }
+
+    /// Rows of `units` that are expected in a bucket of `k` hash functions.
+    fn rows_in_bucket(&self, k: usize, units: usize) -> f64 {
+        let bits = (k as f64 * self.bits_of_one()).min(MOST_BITS as f64);
+        units as f64 * (-bits).exp2()
+    }
+
+    /// The log of the number of parts that one hash function divides the rows into.
+    fn bits_of_one(&self) -> f64 {
+        match self {
+            Self::Simhash { .. } => 1.0,
+            Self::Wta { bin_size } | Self::Dwta { bin_size } => f64::from(bin_size.ilog2()),
+            Self::Doph { .. } => MIN_HASH,
+        }
+    }
+
+    /// Bits of the code that `k` hash functions make, for a layer of `units` rows.
+    pub(crate) fn bits(&self, k: usize, units: usize) -> usize {
+        match self {
+            Self::Simhash { .. } => k,
+            Self::Wta { bin_size } | Self::Dwta { bin_size } => {
+                (k * bin_size.ilog2() as usize).min(MOST_BITS)
+            }
+            // Rows that share no value should add little to the hundred that do: about twelve.
+            Self::Doph { .. } => (bits(units) + 3).min(MOST_BITS),
+        }
+    }
+}
+
+/// The most bits of a code.
+const MOST_BITS: usize = 16;
+
+/// Two sets of 30 out of 200 coordinates share one value in twelve by chance.
+const MIN_HASH: f64 = 3.6;
+
+/// Near rows share a value in a few: with more than three functions few are found.
+const MOST_MIN_HASHES: usize = 3;
+
 /// As many bits as leave about a hundred rows in a bucket.
-fn hashes(units: usize) -> usize {
-    ((units as f64 / 100.0).log2().round() as usize).clamp(3, 16)
+fn bits(units: usize) -> usize {
+    ((units as f64 / 100.0).log2().round() as usize).clamp(3, MOST_BITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LshConfig;
+
+    #[test]
+    fn rules_leave_about_a_hundred_rows_in_a_bucket() {
+        for (family, within) in [
+            (FamilyConfig::Simhash { projection: Projection::Sparse }, 1.5),
+            (FamilyConfig::Wta { bin_size: 8 }, 4.0),
+            (FamilyConfig::Dwta { bin_size: 4 }, 3.0),
+            (FamilyConfig::Doph { top: 30 }, 4.0),
+        ] {
+            for units in [1000, 5000, 22_085, 300_000] {
+                let mut tables =
+                    TablesConfig { family: family.clone(), ..LshConfig::open().tables };
+                tables.resolve(units, 0);
+                tables.check().unwrap();
+                let k = tables.n_hashes.unwrap();
+                let rows = family.rows_in_bucket(k, units);
+                assert!(
+                    (100.0 / within..100.0 * within).contains(&rows),
+                    "{family:?} {units} {rows}"
+                );
+                assert!(tables.bucket_size.unwrap() as f64 >= rows);
+                assert!(family.bits(k, units) <= 16);
+            }
+        }
+    }
 }

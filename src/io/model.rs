@@ -11,11 +11,12 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
-use crate::config::NetworkConfig;
+use crate::config::{self, HiddenConfig, NetworkConfig};
 use crate::error::{Error, Result};
 use crate::network::{Counters, Network};
 use crate::optim::Param;
 use crate::rows::Rows;
+use crate::simd::Bf16;
 
 /// The one key of the metadata: a map with several would be written in any order.
 const KEY: &str = "slide_rs";
@@ -34,12 +35,21 @@ struct Header {
 /// A matrix in the order of its rows.
 struct Tensor {
     shape: [usize; 2],
-    values: Vec<f32>,
+    values: Values,
+}
+
+/// Numbers as they are stored.
+enum Values {
+    F32(Vec<f32>),
+    Bf16(Vec<Bf16>),
 }
 
 impl View for Tensor {
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        match self.values {
+            Values::F32(_) => Dtype::F32,
+            Values::Bf16(_) => Dtype::BF16,
+        }
     }
 
     fn shape(&self) -> &[usize] {
@@ -52,38 +62,49 @@ impl View for Tensor {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(bytemuck::cast_slice(&self.values))
+        Cow::Borrowed(match &self.values {
+            Values::F32(values) => bytemuck::cast_slice(values),
+            Values::Bf16(values) => bytemuck::cast_slice(values),
+        })
     }
 
     fn data_len(&self) -> usize {
-        size_of_val(&self.values[..])
+        self.data().len()
     }
 }
 
 fn tensor(rows: &Rows) -> Tensor {
-    Tensor { shape: [rows.stripes().rows(), rows.width()], values: rows.to_vec() }
+    let values = match rows.dtype() {
+        config::Dtype::F32 => Values::F32(rows.to_vec()),
+        config::Dtype::Bf16 => Values::Bf16(rows.to_halves()),
+    };
+    Tensor { shape: [rows.stripes().rows(), rows.width()], values }
 }
 
-const MOMENTS: [&str; 2] = ["m", "v"];
+/// The name of what the optimiser remembers of a parameter.
+fn moment_name(param: &str, moment: &str) -> String {
+    format!("optimizer.{param}.{moment}")
+}
 
 /// Writes `network`, with the moments of its optimiser if asked to.
 ///
+/// Rows must be up to date ([`crate::optim::Optimizer::flush`]): what is owed to them is not written.
 /// The file is written beside its place and moved there when complete.
 ///
 /// # Errors
 ///
 /// If a weight is not finite (such a file could not be read again), or the file cannot be written.
-pub fn save(network: &Network, path: &Path, include_optimizer: bool) -> Result<()> {
+pub fn save(network: &mut Network, path: &Path, include_optimizer: bool) -> Result<()> {
+    network.settle();
     let mut tensors = vec![];
-    let finite = |param: &Param| param.weights().as_slice().iter().all(|w| w.is_finite());
+    let finite = |param: &Param| param.weights().is_finite();
     if let Some((name, _)) = network.params().into_iter().find(|(_, param)| !finite(param)) {
         let reason = format!("{name} holds values that are not finite; nothing was written");
         return Err(Error::Model { path: path.to_owned(), reason });
     }
     for (name, param) in network.params() {
-        let moments = param.moments().filter(|_| include_optimizer);
-        for (suffix, rows) in MOMENTS.iter().zip(moments.into_iter().flatten()) {
-            tensors.push((format!("optimizer.{name}.{suffix}"), tensor(rows)));
+        for (moment, rows) in param.moments().iter().filter(|_| include_optimizer) {
+            tensors.push((moment_name(&name, moment), tensor(rows)));
         }
         tensors.push((name, tensor(param.weights())));
     }
@@ -150,13 +171,26 @@ fn check_sizes(
 ) -> std::result::Result<(), String> {
     let mut inputs = config.input.features;
     for (i, layer) in config.hidden.iter().enumerate() {
-        words(tensors, &format!("hidden.{i}.weight"), [inputs, layer.units()])?;
-        words(tensors, &format!("hidden.{i}.bias"), [1, layer.units()])?;
+        let (units, weight, bias) =
+            (layer.units(), format!("hidden.{i}.weight"), format!("hidden.{i}.bias"));
+        match layer {
+            HiddenConfig::Dense(layer) => {
+                bytes(tensors, &weight, [inputs, units], layer.dtype)?;
+                bytes(tensors, &bias, [1, units], config::Dtype::F32)?;
+            }
+            HiddenConfig::Sampled(layer) => {
+                bytes(tensors, &weight, [units, inputs], layer.dtype)?;
+                if layer.bias {
+                    bytes(tensors, &bias, [units, 1], config::Dtype::F32)?;
+                }
+            }
+        }
         inputs = layer.units();
     }
-    words(tensors, "output.weight", [config.output.units, inputs])?;
+    let (units, dtype) = (config.output.units, config.output.dtype);
+    bytes(tensors, "output.weight", [units, inputs], dtype)?;
     if config.output.bias {
-        words(tensors, "output.bias", [config.output.units, 1])?;
+        bytes(tensors, "output.bias", [units, 1], config::Dtype::F32)?;
     }
     Ok(())
 }
@@ -168,48 +202,72 @@ fn read_param(
     param: &mut Param,
 ) -> std::result::Result<bool, String> {
     read_rows(tensors, name, param.weights_mut())?;
-    let Some([m, v]) = param.moments_mut() else { return Ok(true) };
-    let [m_name, v_name] = MOMENTS.map(|suffix| format!("optimizer.{name}.{suffix}"));
-    if !tensors.names().iter().any(|name| **name == m_name || **name == v_name) {
-        return Ok(false);
+    let names = tensors.names();
+    let has = |wanted: &str| names.iter().any(|name| **name == *wanted);
+    if param.moments().iter().all(|(moment, _)| !has(&moment_name(name, moment))) {
+        return Ok(param.moments().is_empty());
     }
-    read_rows(tensors, &m_name, m)?;
-    read_rows(tensors, &v_name, v)?;
-    if v.as_slice().iter().any(|&v| v < 0.0) {
-        return Err(format!("tensor {v_name:?} holds negative second moments"));
+    for (moment, rows) in param.moments_mut() {
+        let name = moment_name(name, moment);
+        read_rows(tensors, &name, rows)?;
+        if *moment != "m" && rows.as_slice().iter().any(|&x| x < 0.0) {
+            return Err(format!("tensor {name:?} holds negative second moments"));
+        }
     }
     Ok(true)
 }
 
-/// The bytes of one tensor, checked to be finite floats of the given shape.
-fn words<'a>(
+/// The bytes of one tensor, checked to be finite numbers of the given type and shape.
+fn bytes<'a>(
     tensors: &SafeTensors<'a>,
     name: &str,
     [rows, width]: [usize; 2],
-) -> std::result::Result<&'a [[u8; 4]], String> {
+    dtype: config::Dtype,
+) -> std::result::Result<&'a [u8], String> {
     let tensor = tensors.tensor(name).map_err(|_| format!("tensor {name:?} is missing"))?;
-    let (dtype, found) = (tensor.dtype(), tensor.shape());
+    let (found_dtype, found) = (tensor.dtype(), tensor.shape());
     let vector = [rows * width];
     let wanted: &[usize] = if rows == 1 || width == 1 { &vector } else { &[rows, width] };
-    if dtype != Dtype::F32 || found != wanted {
+    let wanted_dtype = match dtype {
+        config::Dtype::F32 => Dtype::F32,
+        config::Dtype::Bf16 => Dtype::BF16,
+    };
+    if found_dtype != wanted_dtype || found != wanted {
         return Err(format!(
-            "tensor {name:?} is {dtype:?} {found:?}, but F32 {wanted:?} is wanted"
+            "tensor {name:?} is {found_dtype:?} {found:?}, but {wanted_dtype:?} {wanted:?} is \
+             wanted"
         ));
     }
-    let (words, _) = tensor.data().as_chunks::<4>();
-    if words.iter().any(|&word| !f32::from_le_bytes(word).is_finite()) {
+    let bytes = tensor.data();
+    let finite = match dtype {
+        config::Dtype::F32 => bytes.as_chunks().0.iter().all(|&x| float(x).is_finite()),
+        config::Dtype::Bf16 => bytes.as_chunks().0.iter().all(|&x| half(x).is_finite()),
+    };
+    if !finite {
         return Err(format!("tensor {name:?} holds values that are not finite"));
     }
-    Ok(words)
+    Ok(bytes)
 }
 
-/// Puts the floats of one tensor in their rows.
+fn float(bytes: [u8; 4]) -> f32 {
+    f32::from_le_bytes(bytes)
+}
+
+fn half(bytes: [u8; 2]) -> f32 {
+    Bf16::from_bits(u16::from_le_bytes(bytes)).to_f32()
+}
+
+/// Puts the numbers of one tensor in their rows.
 fn read_rows(
     tensors: &SafeTensors<'_>,
     name: &str,
     rows: &mut Rows,
 ) -> std::result::Result<(), String> {
-    let words = words(tensors, name, [rows.stripes().rows(), rows.width()])?;
-    rows.assign(words.iter().map(|&word| f32::from_le_bytes(word)));
+    let shape = [rows.stripes().rows(), rows.width()];
+    let bytes = bytes(tensors, name, shape, rows.dtype())?;
+    match rows.dtype() {
+        config::Dtype::F32 => rows.assign(bytes.as_chunks().0.iter().copied().map(float)),
+        config::Dtype::Bf16 => rows.assign(bytes.as_chunks().0.iter().copied().map(half)),
+    }
     Ok(())
 }

@@ -4,7 +4,8 @@
 //! sum of deltas, and a dense input (the output of the layer before) is the case in which all
 //! rows are present.
 
-use crate::config::{Activation, DenseConfig, OptimizerConfig};
+use crate::config::{Activation, DenseConfig};
+use crate::hogwild::SharedSums;
 use crate::optim::{Param, Update};
 use crate::rng::{Rng, Stream};
 use crate::rows::{Matrix, Rows};
@@ -12,19 +13,10 @@ use crate::simd::Kernels;
 use crate::tape::{DenseTape, Lists};
 use crate::touched::Edges;
 
+use super::Place;
+use super::activation::{scale_back, scale_to};
+use super::inputs::{BatchInputs, Inputs};
 use super::update::{ShardScratch, Target};
-
-/// Euclidean length; in f64 where the squares leave the range of f32.
-fn length(kernels: &Kernels, x: &[f32]) -> f32 {
-    let square = (kernels.dot)(x, x);
-    if (1e-20..1e30).contains(&square) {
-        return square.sqrt();
-    }
-    x.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt() as f32
-}
-
-/// A sample with fewer features than this has none to spare.
-const SHORT: usize = 8;
 
 /// What dropout needs to know; `None` outside training.
 type Training = Option<(u64, u64)>;
@@ -34,6 +26,7 @@ type Training = Option<(u64, u64)>;
 pub struct Dense {
     weights: Param,
     bias: Param,
+    sums: Option<SharedSums>,
     activation: Activation,
     norm: f32,
     dropout: f32,
@@ -43,21 +36,20 @@ pub struct Dense {
 }
 
 impl Dense {
-    /// Layer `number` of a network, with `inputs` inputs of about norm 1.
+    /// A layer with inputs of about norm 1, `sparse` or not.
     #[must_use]
-    pub fn new(
-        config: &DenseConfig,
-        inputs: usize,
-        optimizer: &OptimizerConfig,
-        (seed, number): (u64, u64),
-    ) -> Self {
+    pub fn new(config: &DenseConfig, sparse: bool, place: Place<'_>) -> Self {
+        let Place { inputs, seed, number, .. } = place;
+        let optimizer = config.optimizer.as_ref().unwrap_or(place.optimizer);
         let std = 1.0 / (config.units as f32).sqrt();
-        let weights = Rows::random(inputs, config.units, std, seed, number);
+        let sizes = (inputs, config.units);
+        let weights = Rows::random_as(config.dtype, sizes, std, (seed, number));
         let stripes = weights.stripes();
-        let ids: Vec<u32> = if number == 0 { vec![] } else { (0..inputs as u32).collect() };
+        let ids: Vec<u32> = if sparse { vec![] } else { (0..inputs as u32).collect() };
         Self {
             slots: ids.iter().map(|&id| stripes.slot(id)).collect(),
             ids,
+            sums: place.sums(&weights),
             weights: Param::new(weights, optimizer),
             bias: Param::new(Rows::zeros(1, config.units), optimizer),
             activation: config.activation,
@@ -67,6 +59,12 @@ impl Dense {
         }
     }
 
+    /// Number of units.
+    #[must_use]
+    pub const fn units(&self) -> usize {
+        self.weights.weights().width()
+    }
+
     /// The weights, a row for each input.
     #[must_use]
     pub const fn weights(&self) -> &Param {
@@ -74,65 +72,37 @@ impl Dense {
     }
 
     /// The parameters: weights, then biases (one row).
-    pub const fn params_mut(&mut self) -> [&mut Param; 2] {
-        [&mut self.weights, &mut self.bias]
+    pub const fn params_mut(&mut self) -> (&mut Param, Option<&mut Param>) {
+        (&mut self.weights, Some(&mut self.bias))
     }
 
     /// The parameters: weights, then biases (one row).
     #[must_use]
-    pub const fn params(&self) -> [&Param; 2] {
-        [&self.weights, &self.bias]
+    pub const fn params(&self) -> (&Param, Option<&Param>) {
+        (&self.weights, Some(&self.bias))
     }
 
-    /// Sparse inputs: finds the row of each feature, and in training drops features; samples with
-    /// fewer than eight keep them all.
-    pub fn prepare(&self, features: &mut Lists, dropout: f32, first: usize, training: Training) {
-        if let Some((seed, step)) = training
-            && dropout > 0.0
-        {
-            let kept = 1.0 / (1.0 - dropout);
-            for i in 0..features.ends.len() {
-                let mut rng = Rng::new(seed, Stream::InputDropout, step, (first + i) as u64);
-                let range = features.range(i);
-                if range.len() < SHORT {
-                    continue;
-                }
-                for coef in &mut features.coefs[range] {
-                    *coef = if rng.uniform() < dropout { 0.0 } else { *coef * kept };
-                }
-            }
-            features.drop_zeros();
-        }
+    /// Finds the row of each feature.
+    pub fn find_rows(&self, features: &mut Lists) {
         let stripes = self.weights.weights().stripes();
         features.slots.extend(features.ids.iter().map(|&id| stripes.slot(id)));
     }
 
-    /// Forward from sparse inputs.
-    pub fn forward_sparse(&self, kernels: &Kernels, features: &Lists, tape: &mut DenseTape) {
-        for i in 0..features.ends.len() {
-            let range = features.range(i);
-            let (slots, coefs) = (&features.slots[range.clone()], &features.coefs[range]);
-            self.sum_rows(kernels, slots, coefs, tape.outputs.row_mut(i));
-        }
-    }
-
-    /// Forward from the outputs of the layer before.
-    pub fn forward_dense(
-        &self,
-        kernels: &Kernels,
-        inputs: &Matrix,
-        n: usize,
-        tape: &mut DenseTape,
-    ) {
+    /// Pre-activations of the `n` samples of a block.
+    pub fn forward(&self, kernels: &Kernels, inputs: Inputs<'_>, n: usize, tape: &mut DenseTape) {
+        let weights = self.weights.weights();
         for i in 0..n {
-            let coefs = &inputs.row(i)[..self.ids.len()];
-            self.sum_rows(kernels, &self.slots, coefs, tape.outputs.row_mut(i));
+            let (slots, coefs) = match inputs {
+                Inputs::Sparse(lists) => {
+                    let range = lists.range(i);
+                    (&lists.slots[range.clone()], &lists.coefs[range])
+                }
+                Inputs::Dense(inputs) => (&self.slots[..], &inputs.row(i)[..self.ids.len()]),
+            };
+            let out = tape.outputs.row_mut(i);
+            out.copy_from_slice(self.bias.weights().row(0));
+            weights.axpy_rows(kernels, slots, coefs, out);
         }
-    }
-
-    fn sum_rows(&self, kernels: &Kernels, slots: &[u32], coefs: &[f32], out: &mut [f32]) {
-        out.copy_from_slice(self.bias.weights().row(0));
-        (kernels.axpy_rows)(self.weights.weights().as_slice(), slots, coefs, out);
     }
 
     /// From pre-activations to outputs: activation, dropout, scaling to the norm.
@@ -145,25 +115,7 @@ impl Dense {
     ) {
         for i in 0..n {
             let (out, slopes) = (tape.outputs.row_mut(i), tape.slopes.row_mut(i));
-            match self.activation {
-                Activation::Linear
-                | Activation::Sigmoid
-                | Activation::LeakyRelu
-                | Activation::Gelu => slopes.fill(1.0),
-                Activation::Relu => {
-                    for (z, slope) in out.iter_mut().zip(slopes.iter_mut()) {
-                        *slope = f32::from(u8::from(*z > 0.0));
-                        // NaN stays NaN, where `max` would hide it.
-                        *z = if *z < 0.0 { 0.0 } else { *z };
-                    }
-                }
-                Activation::Tanh => {
-                    for (z, slope) in out.iter_mut().zip(slopes.iter_mut()) {
-                        *z = z.tanh();
-                        *slope = 1.0 - *z * *z;
-                    }
-                }
-            }
+            self.activation.apply(out, slopes);
             if let Some((seed, step)) = training
                 && self.dropout > 0.0
             {
@@ -175,42 +127,32 @@ impl Dense {
                     *slope *= keep / (1.0 - self.dropout);
                 }
             }
-            tape.scales[i] = 1.0;
-            if self.norm > 0.0 {
-                let length = length(kernels, out);
-                tape.scales[i] = if length > 0.0 { self.norm / length } else { 0.0 };
-                (kernels.scale)(tape.scales[i], out);
-            }
+            tape.scales[i] = scale_to(kernels, self.norm, out);
         }
     }
 
-    /// Turns the gradients of the outputs into those of the pre-activations, and those into the
-    /// gradients of the inputs, where the layer before wants them.
-    pub fn backward(
-        &self,
-        kernels: &Kernels,
-        n: usize,
-        tape: &mut DenseTape,
-        before: Option<&mut DenseTape>,
-    ) {
+    /// Turns the gradients of the outputs into those of the pre-activations.
+    pub fn backward(&self, kernels: &Kernels, n: usize, tape: &mut DenseTape) {
         for i in 0..n {
             let delta = tape.deltas.row_mut(i);
-            if self.norm > 0.0 {
-                // h = norm a / |a|, so da = (norm / |a|) (dh - h (h . dh) / norm^2).
-                let along = (kernels.dot)(tape.outputs.row(i), delta) / self.norm / self.norm;
-                (kernels.axpy)(-along, tape.outputs.row(i), delta);
-                (kernels.scale)(tape.scales[i], delta);
-            }
+            scale_back(kernels, (self.norm, tape.scales[i]), tape.outputs.row(i), delta);
             for (delta, slope) in delta.iter_mut().zip(tape.slopes.row(i)) {
                 *delta *= slope;
             }
         }
-        let Some(before) = before else { return };
-        let weights = self.weights.weights().as_slice();
-        for i in 0..n {
-            let out = &mut before.deltas.row_mut(i)[..self.ids.len()];
-            (kernels.dot_rows)(weights, &self.slots, tape.deltas.row(i), out);
-        }
+    }
+
+    /// The gradients of the inputs of sample `i`: of those in `slots`, or of all.
+    pub fn input_gradients(
+        &self,
+        kernels: &Kernels,
+        tape: &DenseTape,
+        (i, slots): (usize, Option<&[u32]>),
+        out: &mut [f32],
+    ) {
+        let slots = slots.unwrap_or(&self.slots);
+        let out = &mut out[..slots.len()];
+        self.weights.weights().dot_rows(kernels, slots, tape.deltas.row(i), out);
     }
 
     /// All inputs of a sample, as ids.
@@ -229,8 +171,13 @@ impl Dense {
         scratch: &mut [ShardScratch],
         sum: &mut Vec<f32>,
     ) {
-        let target = Target { weights: &mut self.weights, bias: None, moved: None };
-        target.update(how, parts, deltas, scratch);
+        let target = Target {
+            weights: &mut self.weights,
+            bias: None,
+            moved: None,
+            sums: self.sums.as_ref(),
+        };
+        target.update(how, parts, BatchInputs::Dense(deltas), scratch);
         let (kernels, update) = how;
         sum.clear();
         sum.resize(deltas.stride(), 0.0);

@@ -2,7 +2,7 @@
 //!
 //! The batch goes through every shard twice. First each shard leaves, for every sample, the
 //! maximum of its logits and the sum of their exponentials; these are merged into one normaliser
-//! a sample. Then each shard computes its logits again, turns them into deltas, adds its part of
+//! a sample. (For a loss that is a sum over the neurons, the first pass sums it.) Then each shard computes its logits again, turns them into deltas, adds its part of
 //! the gradients of the inputs, and changes its rows. So no matrix of samples times labels is
 //! ever held, and what passes between shards is small.
 
@@ -14,7 +14,7 @@ use crate::rows::{Matrix, SHARDS, Stripes};
 use crate::simd::Kernels;
 use crate::tape::Tape;
 
-use super::Output;
+use super::Sampled;
 use super::logits::{self, TILE, transpose};
 use super::output::Room;
 use super::update::each;
@@ -22,12 +22,24 @@ use super::update::each;
 /// Reusable memory of a full step.
 #[derive(Debug, Default)]
 pub struct FullScratch {
-    /// Maximum and sum of exponentials of each shard and sample, shard after shard.
+    /// Maximum and sum of exponentials of each shard and sample, shard after shard; or 0 and the
+    /// sum of the losses.
     partial: Vec<(f32, f64)>,
-    /// log of the sum of exponentials of each sample, and its number of labels.
-    normalisers: Vec<(f32, usize)>,
+    /// One for each sample.
+    samples: Vec<Sample>,
     /// Gradients of the inputs from each shard.
     shards: Vec<ShardRoom>,
+}
+
+/// What the second pass knows of a sample.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    /// log of the sum of exponentials; or the sum of the losses as if there were no labels.
+    normaliser: f32,
+    /// Weight in the gradient; 0 without labels.
+    weight: f32,
+    /// Sum of its targets.
+    mass: f32,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +48,8 @@ struct ShardRoom {
     input_gradients: Matrix,
     gradients: Matrix,
     columns: Vec<f32>,
+    tile: Vec<f32>,
+    of_labels: Vec<f32>,
 }
 
 /// What every shard reads.
@@ -43,13 +57,12 @@ struct Batch<'a> {
     kernels: &'a Kernels,
     update: &'a Update,
     loss: Loss,
-    scale: f32,
     queries: &'a Matrix,
     n: usize,
     tapes: &'a [Tape],
 }
 
-impl Output {
+impl Sampled {
     /// One step on a batch of `n` samples whose inputs are `queries` and whose labels stand in the
     /// edges of `tapes`. Changes every row, writes the gradients of the inputs over `queries`,
     /// and returns the sum of the losses; changes nothing when that is not finite.
@@ -62,19 +75,19 @@ impl Output {
         scratch: &mut FullScratch,
     ) -> f64 {
         scratch.shards.resize_with(SHARDS, ShardRoom::default);
-        self.normalise(kernels, (queries, n), tapes, scratch);
+        self.normalise(kernels, (loss, scale), (queries, n), tapes, scratch);
         let total = self.total_loss(kernels, loss, queries, tapes, scratch);
         if !total.is_finite() {
             return total;
         }
-        let batch = Batch { kernels, update, loss, scale, queries, n, tapes };
+        let batch = Batch { kernels, update, loss, queries, n, tapes };
         let stripes = self.stripes();
-        let FullScratch { normalisers, shards, .. } = scratch;
+        let FullScratch { samples, shards, .. } = scratch;
         let weights = self.weights.shards_mut().into_par_iter();
         let bias = each(self.bias.as_mut().map(crate::optim::Param::shards_mut));
         let tasks = weights.zip(bias).zip(&mut *shards).enumerate();
         tasks.for_each(|(shard, ((weights, bias), room))| {
-            room.step(&batch, (shard, stripes), normalisers, weights, bias);
+            room.step(&batch, (shard, stripes), samples, weights, bias);
         });
         let stride = queries.stride();
         let out = queries.as_mut_slice().par_chunks_mut(stride).take(n);
@@ -91,42 +104,53 @@ impl Output {
     fn normalise(
         &self,
         kernels: &Kernels,
+        (loss, scale): (Loss, f32),
         (queries, n): (&Matrix, usize),
         tapes: &[Tape],
         scratch: &mut FullScratch,
     ) {
-        let FullScratch { partial, normalisers, shards } = scratch;
+        let FullScratch { partial, samples, shards } = scratch;
         partial.clear();
         partial.resize(n * SHARDS, (f32::NEG_INFINITY, 0.0));
         let (stripes, stride) = (self.stripes(), queries.stride());
-        let weights = self.weights.weights().shards().into_par_iter();
-        let bias = each(self.bias.as_ref().map(|bias| bias.weights().shards()));
-        let tasks = weights.zip(bias).zip(partial.par_chunks_mut(n)).zip(shards).enumerate();
-        tasks.for_each(|(shard, (((weights, bias), partial), room))| {
-            let (rows, room) = (stripes.len(shard), &mut room.room);
+        let weights = self.weights.weights();
+        let bias = each(self.bias.as_ref().map(|bias| bias.weights().shards())).into_par_iter();
+        let tasks = bias.zip(partial.par_chunks_mut(n)).zip(shards).enumerate();
+        tasks.for_each(|(shard, ((bias, partial), room))| {
+            let rows = stripes.len(shard);
             for first in (0..rows).step_by(TILE) {
                 let count = TILE.min(rows - first);
-                let rows = (&weights[first * stride..], bias.map(|bias| &bias[first..]));
-                let Room { transposed, logits } = room;
+                let tile = weights.tile(kernels, (shard, first, count), &mut room.tile);
+                let rows = (tile, bias.map(|bias| &bias[first..]));
+                let Room { transposed, logits, .. } = &mut room.room;
                 let queries = (queries.as_slice(), n, stride);
                 logits::tile(kernels, queries, rows, count, transposed, logits);
                 for (merged, logits) in partial.iter_mut().zip(logits.chunks_mut(TILE)) {
-                    let max = (kernels.max)(&logits[..count]);
-                    let sum = f64::from((kernels.exp_sum)(max, &mut logits[..count]));
-                    *merged = merge(*merged, (max, sum));
+                    let logits = &mut logits[..count];
+                    let part = if loss.is_softmax() {
+                        let max = (kernels.max)(logits);
+                        (max, f64::from((kernels.exp_sum)(max, logits)))
+                    } else {
+                        (0.0, logits.iter().map(|&a| f64::from(loss.of_other(a).0)).sum())
+                    };
+                    *merged = merge(*merged, part);
                 }
             }
         });
-        normalisers.clear();
-        let labels = tapes.iter().flat_map(|tape| (0..tape.len).map(|i| tape.labels_of(i).len()));
-        normalisers.extend(labels.enumerate().map(|(i, labels)| {
-            let of_shards = partial.iter().skip(i).step_by(n).copied();
+        samples.clear();
+        let of_tapes = tapes.iter().flat_map(|tape| (0..tape.len).map(move |i| (tape, i)));
+        samples.extend(of_tapes.enumerate().map(|(sample, (tape, i))| {
+            let of_shards = partial.iter().skip(sample).step_by(n).copied();
             let (max, sum) = of_shards.fold((f32::NEG_INFINITY, 0.0), merge);
-            ((f64::from(max) + sum.ln()) as f32, labels)
+            let softmax = loss.is_softmax();
+            let normaliser = if softmax { f64::from(max) + sum.ln() } else { sum } as f32;
+            let targets = tape.targets_of(i);
+            let weight = if targets.is_empty() { 0.0 } else { scale * tape.weights[i] };
+            Sample { normaliser, weight, mass: loss.mass(targets) }
         }));
     }
 
-    /// `sum of targets * (normaliser - logit of label)`, in the order of the samples.
+    /// The sum of the losses of all samples, in their order.
     fn total_loss(
         &self,
         kernels: &Kernels,
@@ -136,18 +160,24 @@ impl Output {
         scratch: &FullScratch,
     ) -> f64 {
         let mut total = 0.0;
+        let (weights, bias) = (self.weights.weights(), self.bias.as_ref());
         for tape in tapes {
-            for i in 0..tape.len {
-                let (normaliser, labels) = scratch.normalisers[tape.first + i];
-                for &label in tape.labels_of(i) {
-                    let slot = self.stripes().slot(label);
-                    let (weights, bias) = self.params();
-                    let query = queries.row(tape.first + i);
-                    let product = (kernels.dot)(weights.weights().row(label), query);
+            for i in (0..tape.len).filter(|&i| !tape.labels_of(i).is_empty()) {
+                let all = f64::from(scratch.samples[tape.first + i].normaliser);
+                let mut of_sample = if loss.is_softmax() { 0.0 } else { all };
+                for (&label, &target) in tape.labels_of(i).iter().zip(tape.targets_of(i)) {
+                    let (slot, mut logit) = (self.stripes().slot(label), [0.0]);
+                    weights.dot_rows(kernels, &[slot], queries.row(tape.first + i), &mut logit);
                     let bias = bias.map_or(0.0, |bias| bias.weights().as_slice()[slot as usize]);
-                    let below = f64::from(normaliser) - f64::from(product + bias);
-                    total += f64::from(loss.target(labels)) * below;
+                    let logit = logit[0] + bias;
+                    of_sample += if loss.is_softmax() {
+                        f64::from(target) * (all - f64::from(logit))
+                    } else {
+                        let labelled = f64::from(loss.of_label(logit, target).0);
+                        labelled - f64::from(loss.of_other(logit).0)
+                    };
                 }
+                total += f64::from(tape.weights[i]) * of_sample;
             }
         }
         total
@@ -160,7 +190,7 @@ impl ShardRoom {
         &mut self,
         batch: &Batch<'_>,
         (shard, stripes): (usize, Stripes),
-        normalisers: &[(f32, usize)],
+        samples: &[Sample],
         mut weights: ParamShard<'_>,
         mut bias: Option<ParamShard<'_>>,
     ) {
@@ -169,25 +199,26 @@ impl ShardRoom {
         self.input_gradients.reset(n, stride);
         for first in (0..rows).step_by(TILE) {
             let count = TILE.min(rows - first);
-            let tile = &weights.weights()[first * stride..][..count * stride];
+            let Self { room, input_gradients, gradients, columns, tile, of_labels } = self;
+            let tile = weights.tile(kernels, (first, count), tile);
             let biases = bias.as_ref().map(|bias| &bias.weights()[first..]);
-            let Room { transposed, logits } = &mut self.room;
+            let Room { transposed, logits, .. } = room;
             let inputs = (queries.as_slice(), n, stride);
             logits::tile(kernels, inputs, (tile, biases), count, transposed, logits);
-            batch.deltas(logits, (shard, first, count), normalisers);
-            let out = self.input_gradients.as_mut_slice();
+            batch.deltas(logits, (shard, first, count), samples, of_labels);
+            let out = input_gradients.as_mut_slice();
             (kernels.gemm)([n, stride, count], logits, TILE, tile, stride, out, stride);
-            self.columns.resize(TILE * n, 0.0);
-            transpose(logits, TILE, &mut self.columns, n);
-            self.gradients.reset(count, stride);
-            let out = self.gradients.as_mut_slice();
+            columns.resize(TILE * n, 0.0);
+            transpose(logits, TILE, columns, n);
+            gradients.reset(count, stride);
+            let out = gradients.as_mut_slice();
             let queries = queries.as_slice();
-            (kernels.gemm)([count, stride, n], &self.columns, n, queries, stride, out, stride);
+            (kernels.gemm)([count, stride, n], columns, n, queries, stride, out, stride);
             for i in 0..count {
-                weights.update(kernels, batch.update, first + i, self.gradients.row(i));
+                weights.update(kernels, batch.update, first + i, gradients.row_mut(i));
                 if let Some(bias) = &mut bias {
-                    let gradient = self.columns[i * n..][..n].iter().sum();
-                    bias.update(kernels, batch.update, first + i, &[gradient]);
+                    let gradient = columns[i * n..][..n].iter().sum();
+                    bias.update(kernels, batch.update, first + i, &mut [gradient]);
                 }
             }
         }
@@ -200,17 +231,48 @@ impl Batch<'_> {
         &self,
         logits: &mut [f32],
         (shard, first, count): (usize, usize, usize),
-        normalisers: &[(f32, usize)],
+        samples: &[Sample],
+        of_labels: &mut Vec<f32>,
     ) {
-        let Self { kernels, loss, scale, .. } = *self;
-        for (row, &(normaliser, labels)) in logits.chunks_mut(TILE).zip(normalisers) {
-            if labels == 0 {
+        let Self { kernels, loss, .. } = *self;
+        // The logits of the labels are needed once more after all have become deltas.
+        of_labels.clear();
+        self.each_label(shard, first, count, |at, sample, target| {
+            let Sample { weight, .. } = samples[sample];
+            of_labels.push(if loss.is_softmax() {
+                weight * target
+            } else {
+                let a = logits[at];
+                weight * (loss.of_other(a).1 - loss.of_label(a, target).1)
+            });
+        });
+        for (row, sample) in logits.chunks_mut(TILE).zip(samples) {
+            let Sample { normaliser, weight, mass } = *sample;
+            if weight == 0.0 {
                 row.fill(0.0);
-                continue;
+            } else if loss.is_softmax() {
+                (kernels.exp_sum)(normaliser, &mut row[..count]);
+                (kernels.scale)(weight * mass, row);
+            } else {
+                for a in &mut row[..count] {
+                    *a = weight * loss.of_other(*a).1;
+                }
             }
-            (kernels.exp_sum)(normaliser, &mut row[..count]);
-            (kernels.scale)(scale * loss.target(labels) * labels as f32, row);
         }
+        let mut of_labels = of_labels.iter();
+        self.each_label(shard, first, count, |at, _, _| {
+            logits[at] -= of_labels.next().copied().unwrap_or_default();
+        });
+    }
+
+    /// Calls `work(place in the tile, sample, target)` for every label in a tile.
+    fn each_label(
+        &self,
+        shard: usize,
+        first: usize,
+        count: usize,
+        mut work: impl FnMut(usize, usize, f32),
+    ) {
         for tape in self.tapes {
             let Some(edges) = tape.edges.last() else { continue };
             let (locals, samples, targets) = edges.shard(shard);
@@ -218,7 +280,7 @@ impl Batch<'_> {
                 if let Some(at) = (local as usize).checked_sub(first)
                     && at < count
                 {
-                    logits[sample as usize * TILE + at] -= scale * target;
+                    work(sample as usize * TILE + at, sample as usize, target);
                 }
             }
         }

@@ -1,13 +1,20 @@
 //! Layers: how a block of samples goes through them, and how a batch changes them.
 
+mod activation;
 mod dense;
 mod full;
+mod hidden;
+mod inputs;
 mod logits;
+mod oracle;
 mod output;
+mod sampled;
 mod update;
 
 pub use dense::Dense;
 pub use full::FullScratch;
+pub use hidden::{Hidden, backward, backward_hidden, forward};
+pub use inputs::{BatchInputs, Inputs, inputs};
 pub use logits::TopK;
-pub use output::Output;
+pub use sampled::{Place, Sampled};
 pub use update::ShardScratch;

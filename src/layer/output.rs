@@ -1,204 +1,107 @@
-//! The wide layer, neuron-major: each neuron owns a row of weights, one for every input.
+//! A sampled layer as the output of a network: its loss, retrieval, and exact products.
 
-use crate::config::{Loss, OptimizerConfig, OutputConfig};
-use crate::optim::{Param, Update};
-use crate::per_thread::PerThread;
+use crate::config::Loss;
 use crate::rng::{Rng, Stream};
-use crate::rows::{Matrix, Rows, Stripes};
-use crate::sampler::{Sampler, Scratch};
+use crate::rows::Matrix;
+use crate::sampler::{Drawn, Pool, Query};
 use crate::simd::Kernels;
-use crate::tape::{BLOCK, Tape};
-use crate::touched::Edges;
+use crate::tape::Tape;
 
+use super::Sampled;
+use super::inputs::{Inputs, inputs};
 use super::logits::{self, TILE, TopK};
-use super::update::{ShardScratch, Target};
-
-/// The output layer.
-#[derive(Debug)]
-pub struct Output {
-    pub(super) weights: Param,
-    pub(super) bias: Option<Param>,
-    sampler: Sampler,
-    scratch: PerThread<Scratch>,
-    /// Room for exact products; taken by one block at a time.
-    rooms: PerThread<Room>,
-}
+use super::oracle::AllLogits;
 
 /// Room for the logits of a block against a tile of rows.
 #[derive(Debug, Default)]
 pub(super) struct Room {
     pub(super) transposed: Vec<f32>,
     pub(super) logits: Vec<f32>,
+    pub(super) tile: Vec<f32>,
+    pub(super) all: AllLogits,
 }
 
-impl Output {
-    /// A layer with `width` inputs; every value of `config` must be filled in.
-    #[must_use]
-    pub fn new(
-        config: &OutputConfig,
-        width: usize,
-        optimizer: &OptimizerConfig,
-        (seed, number): (u64, u64),
-    ) -> Self {
-        let weights = Rows::random(config.units, width, INITIAL, seed, number);
-        let sampler = Sampler::new(&config.sampler, weights.stripes(), width);
-        let bias = config.bias.then(|| Param::new(Rows::column(config.units), optimizer));
-        Self {
-            weights: Param::new(weights, optimizer),
-            bias,
-            sampler,
-            scratch: PerThread::default(),
-            rooms: PerThread::default(),
-        }
-    }
-
-    /// Makes room for every thread of the current pool.
-    pub fn ensure(&mut self, kernels: &Kernels) {
-        let units = self.units();
-        self.scratch.ensure(|| Scratch::new(units, *kernels));
-        self.rooms.ensure(Room::default);
-    }
-
-    /// Number of neurons.
-    #[must_use]
-    pub const fn units(&self) -> usize {
-        self.weights.weights().stripes().rows()
-    }
-
-    /// Which neurons are computed.
-    #[must_use]
-    pub const fn sampler(&self) -> &Sampler {
-        &self.sampler
-    }
-
-    /// Which neurons are computed.
-    pub const fn sampler_mut(&mut self) -> &mut Sampler {
-        &mut self.sampler
-    }
-
-    /// The parameters: weights, then biases (one column).
-    #[must_use]
-    pub fn params(&self) -> (&Param, Option<&Param>) {
-        (&self.weights, self.bias.as_ref())
-    }
-
-    /// The parameters: weights, then biases (one column).
-    pub fn params_mut(&mut self) -> (&mut Param, Option<&mut Param>) {
-        (&mut self.weights, self.bias.as_mut())
-    }
-
-    /// Hashes the queries of a block.
-    pub fn hash(&self, kernels: &Kernels, tape: &mut Tape) {
-        let Some(index) = self.sampler.index() else { return };
-        let Tape { dense, codes, projected, len, .. } = tape;
-        let Some(queries) = dense.last().map(|tape| &tape.outputs) else { return };
-        let ones = [f32::from(u8::from(self.bias.is_some())); BLOCK];
-        codes.resize(BLOCK * index.hash().n_tables(), 0);
-        let vectors = (queries.as_slice(), queries.stride());
-        index.hash().codes(kernels, vectors, &ones[..*len], projected, codes);
-    }
-
+impl Sampled {
     /// Chooses the active neurons of every sample of a block, computes them, their loss and their
-    /// deltas (times `scale`), and the gradients of the inputs.
+    /// deltas (times `scale`).
     pub fn forward_backward(
         &self,
         kernels: &Kernels,
         (loss, scale): (Loss, f32),
-        (seed, step): (u64, u64),
+        ((seed, step), pool): ((u64, u64), &Pool),
         tape: &mut Tape,
     ) {
-        self.hash(kernels, tape);
-        for i in 0..tape.len {
-            let mut rng = Rng::new(seed, Stream::Sampler, step, (tape.first + i) as u64);
-            let start = tape.active.ids.len();
-            let codes = self.codes_of(tape, i);
-            let label_start = if i == 0 { 0 } else { tape.label_ends[i - 1] };
-            let labels = &tape.labels[label_start..tape.label_ends[i]];
-            let active = &mut tape.active;
-            let drawn = self.scratch.with(|scratch| {
-                let codes = (&tape.codes[codes], self.units());
-                self.sampler.choose(labels, codes, &mut rng, scratch, &mut active.ids)
-            });
-            let n_labels = labels.len();
-            active.ends.push(active.ids.len());
-            self.logits(kernels, tape, i);
-            let (active, dense) = (&mut tape.active, tape.dense.last_mut());
-            let deltas = &mut active.coefs[start..];
-            for logit in deltas.iter_mut().skip(drawn.found) {
-                *logit -= drawn.log_q;
+        let Tape { first, len, features, hidden, output, labels, targets, label_ends, .. } = tape;
+        let inputs = inputs(features, hidden.last());
+        self.hash(kernels, inputs, *len, output);
+        let mut label_start = 0;
+        for (i, &label_end) in label_ends.iter().enumerate() {
+            let mut rng = Rng::new(seed, Stream::Sampler, step, (*first + i) as u64);
+            let start = output.active.ids.len();
+            let range = std::mem::replace(&mut label_start, label_end)..label_end;
+            let (labels, targets) = (&labels[range.clone()], &targets[range]);
+            let codes = self.codes_of(&output.codes, i);
+            let ids = &mut output.active.ids;
+            // A sample without labels has no loss, so nothing of it need be computed.
+            let drawn = if labels.is_empty() {
+                Drawn::default()
+            } else {
+                let exact = &mut |n, out: &mut Vec<u32>| self.best(kernels, (inputs, i), n, out);
+                let units = self.units();
+                let query = &mut Query { labels, codes, units, pool: Some(pool), exact };
+                self.scratch.with(|scratch| self.sampler.choose(query, &mut rng, scratch, ids))
+            };
+            output.active.ends.push(output.active.ids.len());
+            self.sums(kernels, inputs, i, output);
+            let (ids, deltas) = (&output.active.ids[start..], &mut output.active.coefs[start..]);
+            if loss.is_softmax() {
+                let ids = (ids, labels.len());
+                let length = self.query_length(kernels, inputs, i);
+                self.sampler.correct(&drawn, ids, Some(pool), length, deltas);
             }
-            tape.loss += loss.backward(kernels, deltas, n_labels, scale);
-            if let Some(dense) = dense {
-                let out = dense.deltas.row_mut(i);
-                out.fill(0.0);
-                let weights = self.weights.weights().as_slice();
-                (kernels.axpy_rows)(weights, &active.slots[start..], deltas, out);
-            }
-        }
-        if let Some(edges) = tape.edges.last_mut() {
-            edges.group(tape.active.iter(tape.first));
+            let weight = tape.weights[i];
+            tape.loss += loss.backward(kernels, deltas, targets, (weight, scale));
         }
     }
 
-    /// Appends slots and logits of the active neurons of sample `i`, the next without them.
-    fn logits(&self, kernels: &Kernels, tape: &mut Tape, i: usize) {
-        let Tape { active, dense, .. } = tape;
-        let Some(query) = dense.last().map(|tape| tape.outputs.row(i)) else { return };
-        let (stripes, range) = (self.stripes(), active.range(i));
-        active.slots.extend(active.ids[range.clone()].iter().map(|&id| stripes.slot(id)));
-        active.coefs.resize(range.end, 0.0);
-        let (slots, out) = (&active.slots[range.clone()], &mut active.coefs[range]);
-        (kernels.dot_rows)(self.weights.weights().as_slice(), slots, query, out);
-        if let Some(bias) = &self.bias {
-            let bias = bias.weights().as_slice();
-            for (out, &slot) in out.iter_mut().zip(slots) {
-                *out += bias[slot as usize];
-            }
-        }
+    /// Length of the input of sample `i` as it is hashed, with its 1 for the bias.
+    fn query_length(&self, kernels: &Kernels, inputs: Inputs<'_>, i: usize) -> f32 {
+        let x = match inputs {
+            Inputs::Dense(inputs) => inputs.row(i),
+            Inputs::Sparse(lists) => lists.of(i).1,
+        };
+        let one = f32::from(u8::from(self.bias.is_some()));
+        ((kernels.dot)(x, x) + one).sqrt()
     }
 
-    /// Changes every row that was active, by the inputs of the samples that had it active.
-    pub fn update<'e, I: Iterator<Item = &'e Edges> + Clone>(
-        &mut self,
-        how: (&Kernels, &Update),
-        parts: impl Fn() -> I + Sync,
-        inputs: &Matrix,
-        scratch: &mut [ShardScratch],
-    ) {
-        let moved = self.sampler.index_mut().map(crate::lsh::Index::moved_mut);
-        let target = Target { weights: &mut self.weights, bias: self.bias.as_mut(), moved };
-        target.update(how, parts, inputs, scratch);
-    }
-
-    /// Inserts all rows that moved into the hash tables again.
-    pub fn rehash(&mut self, kernels: &Kernels) {
-        if let Some(index) = self.sampler.index_mut() {
-            index.refresh(kernels, &self.weights, self.bias.as_ref());
-        }
-    }
-
-    /// Looks up a hashed block: appends the neurons found for each sample, without labels or fill;
+    /// Looks up a block in the tables: appends the neurons found for each sample, without labels or fill;
     /// as many as in training, and at least `least` where there are so many.
     /// What is found for a sample does not depend on where it stands.
-    pub fn retrieve(&self, seed: u64, least: usize, tape: &mut Tape) {
-        for i in 0..tape.len {
+    pub fn retrieve(&self, kernels: &Kernels, seed: u64, least: usize, tape: &mut Tape) {
+        let Tape { len, features, hidden, output, .. } = tape;
+        let inputs = inputs(features, hidden.last());
+        self.hash(kernels, inputs, *len, output);
+        for i in 0..*len {
             let mut rng = Rng::new(seed, Stream::Probe, 0, 0);
-            let codes = &tape.codes[self.codes_of(tape, i)];
-            let active = &mut tape.active;
+            let codes = self.codes_of(&output.codes, i);
+            let ids = &mut output.active.ids;
+            let exact = &mut |n, out: &mut Vec<u32>| self.best(kernels, (inputs, i), n, out);
+            let query = &mut Query { labels: &[], codes, units: self.units(), pool: None, exact };
             self.scratch.with(|scratch| {
-                let codes = (codes, self.units());
-                self.sampler.retrieve(codes, least, &mut rng, scratch, &mut active.ids);
+                self.sampler.retrieve(query, least, &mut rng, scratch, ids);
             });
-            active.ends.push(active.ids.len());
+            output.active.ends.push(output.active.ids.len());
         }
     }
 
     /// Computes the logits of the active neurons of every sample, as they stand in the tape.
     pub fn score_active(&self, kernels: &Kernels, tape: &mut Tape) {
-        tape.active.slots.clear();
-        tape.active.coefs.clear();
-        for i in 0..tape.len {
-            self.logits(kernels, tape, i);
+        let Tape { len, features, hidden, output, .. } = tape;
+        output.active.slots.clear();
+        output.active.coefs.clear();
+        let inputs: Inputs<'_> = inputs(features, hidden.last());
+        for i in 0..*len {
+            self.sums(kernels, inputs, i, output);
         }
     }
 
@@ -230,15 +133,15 @@ impl Output {
         mut work: impl FnMut(usize, usize, usize, &[f32]),
     ) {
         let stride = queries.stride();
-        let weights = self.weights.weights().shards();
+        let weights = self.weights.weights();
         let bias = super::update::each(self.bias.as_ref().map(|bias| bias.weights().shards()));
-        self.rooms.with(|Room { transposed, logits }| {
-            for shard in 0..weights.len() {
+        self.rooms.with(|Room { transposed, logits, tile, .. }| {
+            for (shard, bias) in bias.iter().enumerate() {
                 let rows = self.stripes().len(shard);
                 for first in (0..rows).step_by(TILE) {
                     let count = TILE.min(rows - first);
-                    let weights = &weights[shard][first * stride..];
-                    let rows = (weights, bias[shard].map(|bias| &bias[first..]));
+                    let weights = weights.tile(kernels, (shard, first, count), tile);
+                    let rows = (weights, bias.map(|bias| &bias[first..]));
                     let queries = (queries.as_slice(), n, stride);
                     logits::tile(kernels, queries, rows, count, transposed, logits);
                     work(shard, first, count, logits);
@@ -246,16 +149,4 @@ impl Output {
             }
         });
     }
-
-    pub(super) const fn stripes(&self) -> Stripes {
-        self.weights.weights().stripes()
-    }
-
-    fn codes_of(&self, tape: &Tape, i: usize) -> std::ops::Range<usize> {
-        let n = self.sampler.index().map_or(0, |index| index.hash().n_tables());
-        if tape.codes.is_empty() { 0..0 } else { i * n..(i + 1) * n }
-    }
 }
-
-/// Small against the hidden vector's norm: at the start all logits are about equal.
-const INITIAL: f32 = 0.05;

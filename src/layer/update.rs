@@ -7,10 +7,13 @@
 
 use rayon::prelude::*;
 
+use crate::hogwild::SharedSums;
 use crate::optim::{Param, Update};
-use crate::rows::{Matrix, SHARDS};
+use crate::rows::SHARDS;
 use crate::simd::Kernels;
 use crate::touched::{Edges, Touched};
+
+use super::inputs::BatchInputs;
 
 /// Rows that are asked for before they are needed: a row of the optimiser is three streams from
 /// random places in memory.
@@ -21,6 +24,7 @@ const AHEAD: usize = 2;
 pub struct ShardScratch {
     touched: Touched,
     gradient: Vec<f32>,
+    sum: ColumnSum,
 }
 
 /// What changes: weights, biases where there are any, and the marks of moved rows.
@@ -28,43 +32,137 @@ pub(super) struct Target<'a> {
     pub(super) weights: &'a mut Param,
     pub(super) bias: Option<&'a mut Param>,
     pub(super) moved: Option<[&'a mut [bool]; SHARDS]>,
+    pub(super) sums: Option<&'a SharedSums>,
 }
 
 impl Target<'_> {
-    /// Changes every row that has edges in `parts`; an edge of sample `s` adds
-    /// `coefficient * inputs[s]` to the gradient of its row.
-    pub(super) fn update<'e, I: Iterator<Item = &'e Edges> + Clone>(
+    /// The same with gradients that all tasks add to at once; whole rows change.
+    fn race<'e, I: Iterator<Item = &'e Edges> + Clone>(
         self,
+        sums: &SharedSums,
         (kernels, update): (&Kernels, &Update),
         parts: impl Fn() -> I + Sync,
-        inputs: &Matrix,
+        inputs: BatchInputs<'_>,
         scratch: &mut [ShardScratch],
     ) {
-        let stride = inputs.stride();
+        let n = parts().count();
+        (0..n).into_par_iter().for_each(|part| {
+            let Some(edges) = parts().nth(part) else { return };
+            for shard in 0..SHARDS {
+                let (locals, samples, coefs) = edges.shard(shard);
+                for ((&local, &sample), &coef) in locals.iter().zip(samples).zip(coefs) {
+                    match inputs {
+                        BatchInputs::Dense(inputs) => {
+                            sums.add((shard, local), coef, inputs.row(sample as usize));
+                        }
+                        BatchInputs::Sparse { .. } => {
+                            sums.add_columns((shard, local), coef, inputs.sparse(sample));
+                        }
+                    }
+                }
+            }
+        });
+        let stride = self.weights.weights().stride();
         let bias = each(self.bias.map(Param::shards_mut));
         let moved = each(self.moved);
         let weights = self.weights.shards_mut().into_par_iter();
         let tasks = weights.zip(bias).zip(moved).zip(scratch).enumerate();
         tasks.for_each(|(shard, (((mut weights, mut bias), mut moved), scratch))| {
-            let ShardScratch { touched, gradient } = scratch;
+            let gradient = &mut scratch.gradient;
+            gradient.resize(stride, 0.0);
+            let mut from = 0;
+            while let Some((local, coefs)) = sums.take(shard, from, gradient) {
+                weights.update(kernels, update, local, gradient);
+                if let Some(bias) = &mut bias {
+                    bias.update(kernels, update, local, &mut [coefs]);
+                }
+                if let Some(moved) = &mut moved {
+                    moved[local] = true;
+                }
+                from = local + 1;
+            }
+        });
+    }
+
+    /// Changes every row that has edges in `parts`; an edge of sample `s` adds
+    /// `coefficient * inputs[s]` to the gradient of its row. With sparse inputs only the touched
+    /// entries of a row change, where the optimiser allows it.
+    pub(super) fn update<'e, I: Iterator<Item = &'e Edges> + Clone>(
+        self,
+        (kernels, update): (&Kernels, &Update),
+        parts: impl Fn() -> I + Sync,
+        inputs: BatchInputs<'_>,
+        scratch: &mut [ShardScratch],
+    ) {
+        if let Some(sums) = self.sums {
+            return self.race(sums, (kernels, update), parts, inputs, scratch);
+        }
+        let stride = self.weights.weights().stride();
+        let bias = each(self.bias.map(Param::shards_mut));
+        let moved = each(self.moved);
+        let weights = self.weights.shards_mut().into_par_iter();
+        let tasks = weights.zip(bias).zip(moved).zip(scratch).enumerate();
+        tasks.for_each(|(shard, (((mut weights, mut bias), mut moved), scratch))| {
+            let ShardScratch { touched, gradient, sum } = scratch;
             touched.gather(shard, parts());
             let mut coming = touched.iter().map(|(local, ..)| local).skip(AHEAD);
             for (local, samples, coefs) in touched.iter() {
                 if let Some(coming) = coming.next() {
                     weights.prefetch(kernels, coming);
                 }
-                gradient.clear();
-                gradient.resize(stride, 0.0);
-                (kernels.axpy_rows)(inputs.as_slice(), samples, coefs, gradient);
-                weights.update(kernels, update, local, gradient);
+                if let BatchInputs::Dense(inputs) = inputs {
+                    gradient.clear();
+                    gradient.resize(stride, 0.0);
+                    (kernels.axpy_rows)(inputs.as_slice(), samples, coefs, gradient);
+                    weights.update(kernels, update, local, gradient);
+                } else {
+                    sum.make_room(stride);
+                    for (&sample, &coef) in samples.iter().zip(coefs) {
+                        sum.add(coef, inputs.sparse(sample));
+                    }
+                    weights.update_columns(kernels, update, local, &sum.columns, &mut sum.floats);
+                    sum.clear();
+                }
                 if let Some(bias) = &mut bias {
-                    bias.update(kernels, update, local, &[coefs.iter().sum()]);
+                    bias.update(kernels, update, local, &mut [coefs.iter().sum()]);
                 }
                 if let Some(moved) = &mut moved {
                     moved[local] = true;
                 }
             }
         });
+    }
+}
+
+/// A sum of sparse vectors: zero but for the columns that it lists.
+#[derive(Debug, Default)]
+struct ColumnSum {
+    floats: Vec<f32>,
+    present: Vec<bool>,
+    columns: Vec<u32>,
+}
+
+impl ColumnSum {
+    fn make_room(&mut self, width: usize) {
+        self.floats.resize(width, 0.0);
+        self.present.resize(width, false);
+    }
+
+    fn add(&mut self, coef: f32, (columns, values): (&[u32], &[f32])) {
+        for (&column, value) in columns.iter().zip(values) {
+            let at = column as usize;
+            if !std::mem::replace(&mut self.present[at], true) {
+                self.columns.push(column);
+            }
+            self.floats[at] += coef * value;
+        }
+    }
+
+    fn clear(&mut self) {
+        for &column in &self.columns {
+            (self.floats[column as usize], self.present[column as usize]) = (0.0, false);
+        }
+        self.columns.clear();
     }
 }
 

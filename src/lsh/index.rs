@@ -3,41 +3,58 @@
 
 use rayon::prelude::*;
 
+use crate::config::TablesConfig;
 use crate::optim::Param;
 use crate::per_thread::PerThread;
-use crate::rows::{Matrix, SHARDS, Stripes};
+use crate::rows::{SHARDS, Stripes};
 use crate::simd::Kernels;
 
-use super::{HashTables, SimHash};
-
-/// Rows that are hashed by one matrix product.
-const BLOCK: usize = 64;
+use super::stage::{BLOCK, Stage, Transform};
+use super::{Cap, HashFamily, HashScratch, HashTables, Vectors};
 
 /// Finds the rows of a layer that have a small angle to a query.
 #[derive(Debug)]
 pub struct Index {
-    hash: SimHash,
+    config: TablesConfig,
+    hash: HashFamily,
+    /// The generation of `hash`.
+    built: u64,
+    /// The generation that `hash` is to have after the next refresh.
+    wanted: u64,
     tables: HashTables,
     stripes: Stripes,
+    transform: Transform,
     moved: Vec<bool>,
-    /// Length of the row in each slot when it was hashed.
+    /// Length of the row in each slot as it was hashed.
     lengths: Vec<f32>,
     scratch: PerThread<Scratch>,
+    stages: PerThread<Stage>,
 }
 
 impl Index {
-    /// An index over rows in `stripes`; all of them wait to be inserted.
+    /// An index over rows of `width` floats in `stripes`; all of them wait to be inserted. Every
+    /// value of `config` must be filled in.
     #[must_use]
-    pub fn new(hash: SimHash, stripes: Stripes) -> Self {
-        let tables = HashTables::new(stripes, hash.n_tables(), hash.n_hashes());
-        let moved = vec![true; stripes.slots()];
-        let lengths = vec![0.0; stripes.slots()];
-        Self { hash, tables, stripes, moved, lengths, scratch: PerThread::default() }
+    pub fn new(config: &TablesConfig, stripes: Stripes, width: usize) -> Self {
+        let hash = HashFamily::new(config, width, stripes.rows(), 0);
+        Self {
+            tables: HashTables::new(stripes, hash.n_tables(), hash.bits()).capped(Cap::new(config)),
+            transform: Transform::new(config, hash.shape()),
+            hash,
+            built: 0,
+            wanted: 0,
+            stripes,
+            moved: vec![true; stripes.slots()],
+            lengths: vec![0.0; stripes.slots()],
+            scratch: PerThread::default(),
+            stages: PerThread::default(),
+            config: config.clone(),
+        }
     }
 
-    /// The hash functions.
+    /// The hash functions that the tables were built with.
     #[must_use]
-    pub const fn hash(&self) -> &SimHash {
+    pub const fn hash(&self) -> &HashFamily {
         &self.hash
     }
 
@@ -47,7 +64,7 @@ impl Index {
         &self.tables
     }
 
-    /// Length of row `id`, its bias included, when it was hashed.
+    /// Length of row `id` as it was hashed, with its additional coordinates.
     #[must_use]
     #[inline]
     pub fn length(&self, id: u32) -> f32 {
@@ -62,135 +79,145 @@ impl Index {
         std::array::from_fn(|_| rest.split_off_mut(..slots).unwrap_or_default())
     }
 
+    /// The generation of the functions, after the next refresh at the latest.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.wanted
+    }
+
+    /// Asks for the functions of a `generation`: the next refresh draws them and inserts every
+    /// row. Until then the tables answer by the functions they were built with.
+    pub fn set_generation(&mut self, generation: u64) {
+        self.wanted = generation;
+        if self.built != generation {
+            self.moved.fill(true);
+        }
+    }
+
+    /// Asks for new functions, as [`Index::set_generation`] does.
+    pub fn redraw(&mut self) {
+        self.set_generation(self.wanted + 1);
+    }
+
+    /// Writes the codes of queries, which are inputs of the layer; it `has_bias` or not.
+    ///
+    /// With `append_bias` a query has a 1 where rows have their bias (a 0 where there is none),
+    /// and a 0 where rows have the coordinate that makes them equally long: so every inner product
+    /// is that of the rows as they are. Nothing else is done to a query. Its length changes no
+    /// code, and it is the rows that are centred: their inner products with it all change by the
+    /// same amount, so their order stays.
+    pub fn query_codes(
+        &self,
+        kernels: &Kernels,
+        vectors: Vectors<'_>,
+        has_bias: bool,
+        scratch: &mut HashScratch,
+        codes: &mut [u16],
+    ) {
+        let mut extras = std::mem::take(&mut scratch.extras);
+        extras.clear();
+        for _ in 0..vectors.len() {
+            extras.extend(self.config.append_bias.then_some(f32::from(u8::from(has_bias))));
+            extras.extend(self.config.mips.then_some(0.0));
+        }
+        self.hash.codes(kernels, vectors, &extras, scratch, codes);
+        scratch.extras = extras;
+    }
+
     /// Hashes the rows that moved and sorts all ids into their buckets again.
+    ///
+    /// What is done to a row may depend on all others (its mean, their largest length); then all
+    /// are hashed when one moved.
     pub fn refresh(&mut self, kernels: &Kernels, weights: &Param, bias: Option<&Param>) {
         if !self.moved.contains(&true) {
             return;
         }
-        let Self { hash, tables, stripes, moved, lengths, scratch } = self;
-        let stride = weights.weights().stride();
-        scratch.ensure(|| Scratch::new(hash, stripes.per_shard(), stride));
-        let weights = weights.weights();
-        let biases = bias.map(|b| b.weights().shards());
-        let shards = weights.shards();
+        if self.built != self.wanted {
+            let (width, rows) = (self.hash.shape().width, self.stripes.rows());
+            self.built = self.wanted;
+            self.hash = HashFamily::new(&self.config, width, rows, self.built);
+        }
+        let Self { hash, tables, stripes, transform, moved, lengths, scratch, stages, .. } = self;
+        stages.ensure(|| Stage::new(hash.shape(), BLOCK));
+        scratch.ensure(|| Scratch::new(hash, stripes.per_shard()));
+        let layer = (weights.weights(), bias.map(Param::weights));
+        if transform.depends_on_all() {
+            moved.fill(true);
+            transform.fit(kernels, layer, stages);
+        }
         let moved = moved.par_chunks_mut(stripes.per_shard());
         let moved = moved.zip(lengths.par_chunks_mut(stripes.per_shard()));
         let tasks = tables.codes_mut().into_par_iter().zip(moved).enumerate();
-        let (hash, scratch) = (&*hash, &*scratch);
+        let (hash, transform) = (&*hash, &*transform);
         tasks.for_each(|(shard, (codes, (moved, lengths)))| {
-            scratch.with(|scratch| {
-                scratch.pending.clear();
+            scratch.with(|Scratch { pending, hashing, codes: new }| {
+                pending.clear();
                 let rows = moved.iter().take(stripes.len(shard)).enumerate();
-                scratch.pending.extend(rows.filter(|(_, moved)| **moved).map(|(local, _)| local));
-                let bias = biases.map(|biases| biases[shard]);
-                scratch.hash(kernels, hash, (shards[shard], stride), bias, codes);
-                scratch.measure(kernels, (shards[shard], stride), bias, lengths);
+                pending.extend(rows.filter(|(_, moved)| **moved).map(|(local, _)| local));
+                stages.with(|stage| {
+                    for block in pending.chunks(stage.rows()) {
+                        stage.load(kernels, transform, layer, (shard, block));
+                        new.resize(block.len() * hash.n_tables(), 0);
+                        hash.codes(kernels, stage.vectors(), stage.extras(), hashing, new);
+                        let new = new.chunks(hash.n_tables()).zip(stage.lengths());
+                        for (&local, (new, &length)) in block.iter().zip(new) {
+                            codes[local * new.len()..][..new.len()].copy_from_slice(new);
+                            lengths[local] = length;
+                        }
+                    }
+                });
             });
             moved.fill(false);
         });
         self.tables.build();
     }
+
+    /// How far the rows have drifted from their buckets: of the code bits of a fixed sample of up
+    /// to 256 rows, the share that differs from those they were inserted by. 0.5 is as far as
+    /// random codes are apart.
+    pub fn drift(&mut self, kernels: &Kernels, weights: &Param, bias: Option<&Param>) -> f64 {
+        let Self { hash, tables, stripes, transform, scratch, stages, .. } = self;
+        stages.ensure(|| Stage::new(hash.shape(), BLOCK));
+        scratch.ensure(|| Scratch::new(hash, stripes.per_shard()));
+        let layer = (weights.weights(), bias.map(Param::weights));
+        let (n_tables, n) = (hash.n_tables(), DRIFTING.min(stripes.rows()));
+        let stored = tables.codes_mut();
+        let mut differing = 0;
+        scratch.with(|Scratch { hashing, codes, .. }| {
+            codes.resize(n_tables, 0);
+            for i in 0..n {
+                // Evenly spread, since neighbours may be alike.
+                let (shard, local) = Stripes::split((i * stripes.rows() / n) as u32);
+                let (shard, local) = (shard as usize, local as usize);
+                stages.with(|stage| {
+                    stage.load(kernels, transform, layer, (shard, &[local]));
+                    hash.codes(kernels, stage.vectors(), stage.extras(), hashing, codes);
+                });
+                let both = codes.iter().zip(&stored[shard][local * n_tables..]);
+                differing += both.map(|(new, old)| (new ^ old).count_ones()).sum::<u32>();
+            }
+        });
+        f64::from(differing) / (n * n_tables * hash.bits()) as f64
+    }
 }
+
+/// Rows that are hashed to see how far they have drifted.
+const DRIFTING: usize = 256;
 
 /// Reusable memory of one task.
 #[derive(Debug)]
 struct Scratch {
     pending: Vec<usize>,
-    vectors: Matrix,
-    extra: Vec<f32>,
-    projected: Vec<f32>,
+    hashing: HashScratch,
     codes: Vec<u16>,
 }
 
 impl Scratch {
-    fn new(hash: &SimHash, per_shard: usize, stride: usize) -> Self {
+    fn new(hash: &HashFamily, per_shard: usize) -> Self {
         Self {
             pending: Vec::with_capacity(per_shard),
-            vectors: Matrix::zeros(BLOCK, stride),
-            extra: Vec::with_capacity(BLOCK),
-            projected: Vec::with_capacity(hash.scratch(BLOCK)),
+            hashing: hash.scratch(BLOCK),
             codes: Vec::with_capacity(BLOCK * hash.n_tables()),
         }
-    }
-
-    /// Writes the lengths of the pending rows of a shard.
-    fn measure(
-        &self,
-        kernels: &Kernels,
-        (weights, stride): (&[f32], usize),
-        bias: Option<&[f32]>,
-        lengths: &mut [f32],
-    ) {
-        for &local in &self.pending {
-            let row = &weights[local * stride..][..stride];
-            let bias = bias.map_or(0.0, |bias| bias[local]);
-            lengths[local] = bias.mul_add(bias, (kernels.dot)(row, row)).sqrt();
-        }
-    }
-
-    /// Gathers the pending rows of a shard block by block and writes their codes.
-    fn hash(
-        &mut self,
-        kernels: &Kernels,
-        hash: &SimHash,
-        (weights, stride): (&[f32], usize),
-        bias: Option<&[f32]>,
-        codes: &mut [u16],
-    ) {
-        let n_tables = hash.n_tables();
-        for block in self.pending.chunks(BLOCK) {
-            self.extra.clear();
-            for (i, &local) in block.iter().enumerate() {
-                self.vectors.row_mut(i).copy_from_slice(&weights[local * stride..][..stride]);
-                self.extra.push(bias.map_or(0.0, |bias| bias[local]));
-            }
-            self.codes.resize(block.len() * n_tables, 0);
-            let vectors = (self.vectors.as_slice(), stride);
-            hash.codes(kernels, vectors, &self.extra, &mut self.projected, &mut self.codes);
-            for (&local, new) in block.iter().zip(self.codes.chunks(n_tables)) {
-                codes[local * n_tables..][..n_tables].copy_from_slice(new);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::OptimizerConfig;
-    use crate::rows::Rows;
-
-    const SGD: OptimizerConfig = OptimizerConfig::Sgd { lr: None, momentum: 0.0, nesterov: false };
-
-    fn codes(index: &Index, kernels: &Kernels, query: &[f32]) -> Vec<u16> {
-        let mut codes = vec![0; index.hash.n_tables()];
-        index.hash.codes(kernels, (query, query.len()), &[0.0], &mut vec![], &mut codes);
-        codes
-    }
-
-    #[test]
-    fn a_row_finds_itself_after_every_refresh() {
-        let kernels = Kernels::available().next().unwrap();
-        let mut weights = Param::new(Rows::random(300, 20, 1.0, 5, 0), &SGD);
-        let mut index = Index::new(SimHash::new(6, 5, 20, 1), weights.weights().stripes());
-        index.refresh(&kernels, &weights, None);
-        let finds_itself = |index: &Index, weights: &Param, id: u32| {
-            let codes = codes(index, &kernels, weights.weights().row(id));
-            (0..6).all(|t| index.tables.bucket(t, codes[t]).contains(&id))
-        };
-        assert!((0..300).all(|id| finds_itself(&index, &weights, id)));
-
-        for id in [7, 100] {
-            for w in weights.weights_mut().row_mut(id) {
-                *w = -*w;
-            }
-        }
-        assert!(!finds_itself(&index, &weights, 7));
-        let (shard, local) = Stripes::split(7);
-        index.moved_mut()[shard as usize][local as usize] = true;
-        index.refresh(&kernels, &weights, None);
-        assert!(finds_itself(&index, &weights, 7));
-        // Row 100 was not marked, so its old code still stands: only moved rows are hashed.
-        assert!(!finds_itself(&index, &weights, 100));
     }
 }

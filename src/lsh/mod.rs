@@ -1,9 +1,25 @@
 //! Locality-sensitive hashing: which rows of a layer are likely to fire for an input.
 
+mod bins;
+mod doph;
+mod dwta;
+mod family;
 mod index;
+mod packing;
+mod rebuild;
 mod simhash;
+mod stage;
 mod tables;
+mod vectors;
+mod wta;
 
+pub use family::{HashFamily, HashScratch, Shape};
 pub use index::Index;
-pub use simhash::SimHash;
-pub use tables::HashTables;
+pub use rebuild::{Due, Rebuild};
+pub use tables::{Cap, HashTables, TableStats};
+pub use vectors::{Vector, Vectors};
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod theory;

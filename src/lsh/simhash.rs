@@ -1,129 +1,100 @@
 //! `SimHash`: signs of random projections (Charikar, "Similarity estimation techniques from
-//! rounding algorithms", STOC 2002). Two vectors agree in a bit with probability 1 - angle / pi.
+//! rounding algorithms", STOC 2002). Two vectors agree in a bit with probability 1 - angle / pi:
+//! exactly for Gaussian projections, and for those of +1, -1 and 0 up to the error of the central
+//! limit theorem, which falls with the number of coordinates (Li, Hastie and Church, "Very sparse
+//! random projections", KDD 2006).
 
 use rayon::prelude::*;
 
+use crate::config::Projection;
 use crate::rng::{Rng, Stream};
 use crate::rows::Matrix;
 use crate::simd::{Kernels, LANES};
 
-/// `n_tables` codes of `n_hashes` bits each, from one dense Gaussian matrix.
+use super::Vectors;
+use super::family::Shape;
+
+/// One matrix with a column for every bit.
 ///
-/// Vectors carry one coordinate more than their width: the bias of a row, 1 for a query. So the
-/// inner product that is hashed is the logit itself.
+/// All kinds of projection are stored as floats and used by the same products: on vector units a
+/// multiply-add costs no more than the addition that +1 and -1 would need.
 #[derive(Clone, Debug)]
-pub struct SimHash {
-    n_tables: usize,
-    n_hashes: usize,
-    width: usize,
+pub(super) struct SimHash {
+    shape: Shape,
     projection: Matrix,
 }
 
 impl SimHash {
-    /// Draws the projections for vectors of `width` floats.
-    #[must_use]
-    pub fn new(n_tables: usize, n_hashes: usize, width: usize, seed: u64) -> Self {
-        let mut projection = Matrix::zeros(width + 1, n_tables * n_hashes);
+    /// Draws the projections.
+    pub(super) fn new(kind: Projection, shape: Shape, seed: u64, generation: u64) -> Self {
+        let columns = shape.n_tables * shape.n_hashes;
+        let mut projection = Matrix::zeros(shape.dimension(), columns);
         let stride = projection.stride();
         projection.as_mut_slice().par_chunks_mut(stride).enumerate().for_each(|(i, row)| {
-            Rng::new(seed, Stream::Projection, 0, i as u64).fill_normal(1.0, row);
+            let mut rng = Rng::new(seed, Stream::Projection, generation, i as u64);
+            match kind {
+                Projection::Gaussian => rng.fill_normal(1.0, row),
+                Projection::Rademacher => row.fill_with(|| sign(&mut rng)),
+                Projection::Sparse => {
+                    row.fill_with(|| if rng.below(3) == 0 { sign(&mut rng) } else { 0.0 });
+                }
+            }
         });
-        Self { n_tables, n_hashes, width, projection }
+        Self { shape, projection }
     }
 
-    /// L, the number of codes of a vector.
-    #[must_use]
-    pub const fn n_tables(&self) -> usize {
-        self.n_tables
+    /// Bits of a code.
+    pub(super) const fn bits(&self) -> usize {
+        self.shape.n_hashes
     }
 
-    /// K, the bits of a code.
-    #[must_use]
-    pub const fn n_hashes(&self) -> usize {
-        self.n_hashes
-    }
-
-    /// Hashes vectors that start every `stride` floats of `vectors`; `extra` holds the additional
-    /// coordinate of each. Writes `n_tables` codes a vector; `scratch` is reused.
-    pub fn codes(
+    /// See [`super::HashFamily::codes`].
+    pub(super) fn codes(
         &self,
         kernels: &Kernels,
-        (vectors, stride): (&[f32], usize),
-        extra: &[f32],
+        vectors: Vectors<'_>,
+        extras: &[f32],
         scratch: &mut Vec<f32>,
         codes: &mut [u16],
     ) {
-        let bits = self.projection.stride();
+        let Shape { n_tables, n_hashes, width, n_extras, .. } = self.shape;
+        let (n, bits) = (vectors.len(), self.projection.stride());
         scratch.clear();
-        scratch.resize(extra.len() * bits, 0.0);
-        for (out, &x) in scratch.chunks_mut(bits).zip(extra) {
-            (kernels.axpy)(x, self.projection.row(self.width), out);
+        scratch.resize(n * bits, 0.0);
+        // The additional coordinates come first, so that sparse and dense vectors add the rest in
+        // the same order: a product with zero changes no bit of a sum.
+        for (i, out) in scratch.chunks_mut(bits).enumerate() {
+            for (e, &extra) in extras[i * n_extras..][..n_extras].iter().enumerate() {
+                (kernels.axpy)(extra, self.projection.row(width + e), out);
+            }
         }
-        let dims = [extra.len(), bits, self.width];
         let projection = self.projection.as_slice();
-        (kernels.gemm)(dims, vectors, stride, projection, bits, scratch, bits);
-        for (projected, codes) in scratch.chunks(bits).zip(codes.chunks_mut(self.n_tables)) {
-            for (bits, code) in projected.chunks(self.n_hashes).zip(codes) {
+        match vectors {
+            Vectors::Dense { values, stride, .. } => {
+                let dims = [n, bits, width];
+                (kernels.gemm)(dims, values, stride, projection, bits, scratch, bits);
+            }
+            Vectors::Sparse { .. } => {
+                for (i, out) in scratch.chunks_mut(bits).enumerate() {
+                    let vector = vectors.get(i, width);
+                    (kernels.axpy_rows)(projection, vector.ids, vector.values, out);
+                }
+            }
+        }
+        for (projected, codes) in scratch.chunks(bits).zip(codes.chunks_mut(n_tables)) {
+            for (bits, code) in projected.chunks(n_hashes).zip(codes) {
                 *code = bits.iter().fold(0, |code, &x| code << 1 | u16::from(x >= 0.0));
             }
         }
     }
 
     /// Floats that [`SimHash::codes`] needs as scratch for `vectors` vectors.
-    #[must_use]
-    pub const fn scratch(&self, vectors: usize) -> usize {
-        vectors * (self.n_tables * self.n_hashes).next_multiple_of(LANES)
+    pub(super) const fn scratch(&self, vectors: usize) -> usize {
+        vectors * (self.shape.n_tables * self.shape.n_hashes).next_multiple_of(LANES)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bits_agree_as_often_as_the_angle_says() {
-        let width = 24;
-        let hash = SimHash::new(500, 8, width, 3);
-        let kernels = Kernels::available().next().unwrap();
-        for pair in 0..8 {
-            let mut both = Matrix::zeros(2, width);
-            let mut rng = Rng::new(9, Stream::Probe, 0, pair);
-            rng.fill_normal(1.0, &mut both.row_mut(0)[..width]);
-            let near: Vec<f32> = both.row(0).to_vec();
-            rng.fill_normal(pair as f32 * 0.3 + 0.1, &mut both.row_mut(1)[..width]);
-            (kernels.axpy)(1.0, &near, both.row_mut(1));
-            let extra = [0.5, 1.0];
-            let mut codes = vec![0; 2 * 500];
-            let vectors = (both.as_slice(), both.stride());
-            hash.codes(&kernels, vectors, &extra, &mut vec![], &mut codes);
-            let wide =
-                |i: usize, j: usize| f64::from(*both.row(i)[..width].get(j).unwrap_or(&extra[i]));
-            let dot = |a, b| (0..=width).map(|j| wide(a, j) * wide(b, j)).sum::<f64>();
-            let angle = (dot(0, 1) / (dot(0, 0) * dot(1, 1)).sqrt()).acos();
-            let p = 1.0 - angle / std::f64::consts::PI;
-            let differing: u32 = (0..500).map(|t| (codes[t] ^ codes[500 + t]).count_ones()).sum();
-            let agree = 1.0 - f64::from(differing) / 4000.0;
-            let error = (p * (1.0 - p) / 4000.0).sqrt();
-            assert!((agree - p).abs() < 4.0 * error, "{agree} against {p}");
-        }
-    }
-
-    #[test]
-    fn a_code_does_not_depend_on_the_vectors_beside_it() {
-        let (width, n) = (40, 37);
-        let hash = SimHash::new(9, 5, width, 1);
-        for kernels in Kernels::available() {
-            let mut vectors = Matrix::zeros(n, width);
-            Rng::new(0, Stream::Probe, 0, 0).fill_normal(1.0, vectors.as_mut_slice());
-            let stride = vectors.stride();
-            let mut together = vec![0; n * 9];
-            let all = (vectors.as_slice(), stride);
-            hash.codes(&kernels, all, &vec![1.0; n], &mut vec![], &mut together);
-            for i in 0..n {
-                let mut alone = [0; 9];
-                hash.codes(&kernels, (vectors.row(i), stride), &[1.0], &mut vec![], &mut alone);
-                assert_eq!(alone, together[i * 9..][..9]);
-            }
-        }
-    }
+/// +1 or -1.
+fn sign(rng: &mut Rng) -> f32 {
+    if rng.next_u64() >> 63 == 0 { 1.0 } else { -1.0 }
 }

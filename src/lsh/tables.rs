@@ -1,14 +1,74 @@
 //! Hash tables as flat arrays: for each table, the ids ordered by bucket, and where buckets start.
 //!
 //! A table is built from the stored codes by counting sort. Tables are built in parallel, a few
-//! by each task, so that the codes of a row (which lie side by side) are read together.
+//! by each task, so that the codes of a row (which lie side by side) are read together. All rows
+//! stand in the arrays whatever the cap of a bucket: of a bucket that holds more, the ids that
+//! count stand first (a reservoir) or last (first in, first out), and only those are handed out.
+
+mod overlay;
+mod stats;
 
 use rayon::prelude::*;
 
+use crate::config::{BucketPolicy, TablesConfig};
+use crate::rng::{Rng, Stream};
 use crate::rows::{SHARDS, Stripes};
+
+use overlay::Overlay;
+
+pub use stats::TableStats;
 
 /// Tables that one task builds together: their codes of a row fill one cache line.
 const GROUP: usize = 32;
+
+/// Which ids count in a bucket that holds many. A build inserts the rows in the order they have in
+/// memory, so that of a queue the last ones in that order are kept until others are inserted.
+#[derive(Clone, Copy, Debug)]
+pub struct Cap {
+    /// The most ids that count.
+    pub size: usize,
+    /// Which.
+    pub policy: BucketPolicy,
+    /// What a reservoir is a function of, with the numbers of table and bucket.
+    pub seed: u64,
+}
+
+impl Cap {
+    /// All ids count.
+    pub const NONE: Self = Self { size: usize::MAX, policy: BucketPolicy::Window, seed: 0 };
+
+    /// What `config` says, whose values must be filled in.
+    #[must_use]
+    pub fn new(config: &TablesConfig) -> Self {
+        let size = config.bucket_size.unwrap_or(usize::MAX);
+        Self { size, policy: config.bucket_policy, seed: config.seed.unwrap_or(0) }
+    }
+
+    /// The ids of a bucket that count.
+    #[inline]
+    fn kept(self, ids: &[u32]) -> &[u32] {
+        match self.policy {
+            BucketPolicy::Window => ids,
+            BucketPolicy::Reservoir => &ids[..ids.len().min(self.size)],
+            BucketPolicy::Fifo => &ids[ids.len().saturating_sub(self.size)..],
+        }
+    }
+
+    /// Brings the ids that count to their places in a bucket that was just filled, in the order
+    /// of the rows in memory.
+    ///
+    /// A reservoir is drawn as the first places of a random order (Fisher and Yates), so each of n
+    /// ids is kept with probability size / n. All ids stand in an array, so no pass over a stream
+    /// (Vitter's algorithm R) is needed.
+    fn settle(self, table: usize, code: usize, ids: &mut [u32]) {
+        if self.policy == BucketPolicy::Reservoir && ids.len() > self.size {
+            let mut rng = Rng::new(self.seed, Stream::Reservoir, table as u64, code as u64);
+            for i in 0..self.size {
+                ids.swap(i, i + rng.below((ids.len() - i) as u32) as usize);
+            }
+        }
+    }
+}
 
 /// `n_tables` tables over the rows of a layer.
 #[derive(Clone, Debug)]
@@ -16,55 +76,85 @@ pub struct HashTables {
     stripes: Stripes,
     n_tables: usize,
     n_buckets: usize,
+    cap: Cap,
     codes: Vec<u16>,
     starts: Vec<u32>,
     ids: Vec<u32>,
+    /// Rows that no table shall hold, by slot.
+    removed: Vec<bool>,
+    overlay: Overlay,
 }
 
 impl HashTables {
-    /// Tables for codes of `n_hashes` bits, empty until they are built.
+    /// Tables for codes of `bits` bits, empty until they are built.
     #[must_use]
-    pub fn new(stripes: Stripes, n_tables: usize, n_hashes: usize) -> Self {
-        let n_buckets = 1 << n_hashes;
+    pub fn new(stripes: Stripes, n_tables: usize, bits: usize) -> Self {
+        let n_buckets = 1 << bits;
         Self {
             stripes,
             n_tables,
             n_buckets,
+            cap: Cap::NONE,
             codes: vec![0; stripes.slots() * n_tables],
             starts: vec![0; n_tables * (n_buckets + 1)],
             ids: vec![0; n_tables * stripes.rows()],
+            removed: vec![false; stripes.slots()],
+            overlay: Overlay::new(n_tables),
         }
     }
 
-    /// The codes of every shard's slots, `n_tables` a slot, to be written by one task each.
+    /// The same tables with a cap on their buckets, from the next build on.
+    #[must_use]
+    pub fn capped(mut self, cap: Cap) -> Self {
+        self.cap = cap;
+        self
+    }
+
+    /// The codes of every shard's slots, `n_tables` a slot, to be written by one task each. The
+    /// tables hold the rows by their old codes until they are built.
     #[must_use]
     pub fn codes_mut(&mut self) -> [&mut [u16]; SHARDS] {
+        self.overlay.waiting = true;
         let codes = self.stripes.per_shard() * self.n_tables;
         let mut rest = &mut self.codes[..];
         std::array::from_fn(|_| rest.split_off_mut(..codes).unwrap_or_default())
     }
 
-    /// Sorts all ids into their buckets.
+    /// Sorts all ids into their buckets, but those that were removed.
     pub fn build(&mut self) {
-        let Self { stripes, n_tables, n_buckets, codes, starts, ids } = self;
+        let Self { stripes, n_tables, n_buckets, cap, codes, starts, ids, removed, overlay } = self;
+        overlay.clear();
         let groups = starts
             .par_chunks_mut(GROUP * (*n_buckets + 1))
             .zip(ids.par_chunks_mut(GROUP * stripes.rows()));
         groups.enumerate().for_each(|(group, (starts, ids))| {
             let first = group * GROUP;
-            let rows = || slots(*stripes, codes, *n_tables, first);
+            let rows = || slots(*stripes, codes, removed, *n_tables, first);
             build_group((starts, *n_buckets), (ids, stripes.rows()), rows);
+            if cap.policy == BucketPolicy::Reservoir {
+                let tables = starts.chunks(*n_buckets + 1).zip(ids.chunks_mut(stripes.rows()));
+                for (table, (starts, ids)) in (first..).zip(tables) {
+                    for (code, &[start, end]) in starts.array_windows().enumerate() {
+                        cap.settle(table, code, &mut ids[start as usize..end as usize]);
+                    }
+                }
+            }
         });
     }
 
-    /// The ids of one bucket.
+    /// The ids of one bucket that count; with [`BucketPolicy::Window`] all of them, and a reader
+    /// takes a part.
     #[must_use]
     #[inline]
     pub fn bucket(&self, table: usize, code: u16) -> &[u32] {
-        let at = table * (self.n_buckets + 1) + code as usize;
-        let (start, end) = (self.starts[at] as usize, self.starts[at + 1] as usize);
-        let first = table * self.stripes.rows();
-        &self.ids[first + start..first + end]
+        self.cap.kept(self.whole(table, code))
+    }
+
+    /// Ids in one bucket, whether they count or not.
+    #[must_use]
+    #[inline]
+    pub fn occupancy(&self, table: usize, code: u16) -> usize {
+        self.whole(table, code).len()
     }
 
     /// Number of tables.
@@ -72,20 +162,47 @@ impl HashTables {
     pub const fn n_tables(&self) -> usize {
         self.n_tables
     }
+
+    /// Number of buckets of a table.
+    #[must_use]
+    pub const fn n_buckets(&self) -> usize {
+        self.n_buckets
+    }
+
+    /// All ids of a bucket.
+    #[inline]
+    fn whole(&self, table: usize, code: u16) -> &[u32] {
+        match self.overlay.changed(table, code) {
+            Some(ids) => ids,
+            None => self.built(table, code),
+        }
+    }
+
+    /// The ids of a bucket as it was built.
+    #[inline]
+    fn built(&self, table: usize, code: u16) -> &[u32] {
+        let at = table * (self.n_buckets + 1) + code as usize;
+        let (start, end) = (self.starts[at] as usize, self.starts[at + 1] as usize);
+        let first = table * self.stripes.rows();
+        &self.ids[first + start..first + end]
+    }
 }
 
 /// Every id with its codes in the tables from `first` on.
-fn slots(
+fn slots<'a>(
     stripes: Stripes,
-    codes: &[u16],
+    codes: &'a [u16],
+    removed: &'a [bool],
     n_tables: usize,
     first: usize,
-) -> impl Iterator<Item = (u32, &[u16])> {
+) -> impl Iterator<Item = (u32, &'a [u16])> {
     let last = (first + GROUP).min(n_tables);
     (0..SHARDS).flat_map(move |shard| {
-        let codes = &codes[shard * stripes.per_shard() * n_tables..];
-        let rows = codes.chunks_exact(n_tables).take(stripes.len(shard)).enumerate();
-        rows.map(move |(local, codes)| ((local * SHARDS + shard) as u32, &codes[first..last]))
+        let slots = shard * stripes.per_shard();
+        let codes = codes[slots * n_tables..].chunks_exact(n_tables);
+        let rows = codes.zip(&removed[slots..]).take(stripes.len(shard)).enumerate();
+        rows.filter(|(_, (_, removed))| !**removed)
+            .map(move |(local, (codes, _))| ((local * SHARDS + shard) as u32, &codes[first..last]))
     })
 }
 
@@ -125,31 +242,4 @@ fn build_group<'a, I: Iterator<Item = (u32, &'a [u16])>>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rng::{Rng, Stream};
-
-    #[test]
-    fn every_id_is_in_the_bucket_of_its_code_and_nowhere_else() {
-        for (rows, n_tables, n_hashes) in [(1, 1, 1), (200, 3, 4), (1000, 70, 6)] {
-            let stripes = Stripes::new(rows);
-            let mut tables = HashTables::new(stripes, n_tables, n_hashes);
-            let mut rng = Rng::new(0, Stream::Probe, rows as u64, 0);
-            for codes in tables.codes_mut() {
-                codes.fill_with(|| rng.below(1 << n_hashes) as u16);
-            }
-            tables.build();
-            for table in 0..n_tables {
-                let mut seen = vec![0; rows];
-                for code in 0..1 << n_hashes {
-                    for &id in tables.bucket(table, code) {
-                        let at = stripes.slot(id) as usize * n_tables + table;
-                        assert_eq!(tables.codes[at], code);
-                        seen[id as usize] += 1;
-                    }
-                }
-                assert!(seen.iter().all(|&n| n == 1));
-            }
-        }
-    }
-}
+mod tests;

@@ -3,8 +3,10 @@
 use std::time::Instant;
 
 use crate::error::{Error, Result};
+use crate::layer::{Hidden, Sampled};
 use crate::rng::{Rng, Stream};
-use crate::sparse::{Features, IdLists};
+use crate::sparse::Features;
+use crate::targets::Targets;
 
 use super::Network;
 
@@ -31,7 +33,7 @@ pub struct Progress {
 }
 
 /// What an epoch did.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct EpochReport {
     /// Mean loss of the samples that have labels.
     pub loss: f64,
@@ -47,6 +49,8 @@ pub struct EpochReport {
     pub seconds: f64,
     /// Of which re-inserting rows.
     pub rehash_seconds: f64,
+    /// Mean share of the neurons that a sample computed, of each sampled hidden layer.
+    pub hidden_active: Vec<f64>,
 }
 
 impl Network {
@@ -60,7 +64,7 @@ impl Network {
     pub fn train_epoch(
         &mut self,
         x: &Features<'_>,
-        y: &IdLists<'_>,
+        y: &Targets<'_>,
         options: EpochOptions<'_>,
         mut on_batch: impl FnMut(Progress) -> bool,
     ) -> Result<EpochReport> {
@@ -72,6 +76,7 @@ impl Network {
             Rng::new(self.config.seed, Stream::Shuffle, epoch, 0).shuffle(&mut order);
         }
         self.counters.epochs += 1;
+        self.workspace.hidden_active.fill(0);
         let (mut loss, mut labelled, mut active, mut done) = (0.0, 0, 0.0, 0);
         let mut report = EpochReport::default();
         for rows in order.chunks(options.batch_size.max(1)) {
@@ -93,13 +98,18 @@ impl Network {
         report.active_fraction = active / n;
         report.seconds = clock.elapsed().as_secs_f64();
         report.rehash_seconds = self.workspace.rehash_seconds - rehash_before;
+        let sampled = self.hidden.iter().map(Hidden::sampled).zip(&self.workspace.hidden_active);
+        let share = |(layer, &active): (Option<&Sampled>, &u64)| {
+            layer.map(|layer| active as f64 / (n * layer.units() as f64))
+        };
+        report.hidden_active = sampled.filter_map(share).collect();
         Ok(report)
     }
 
     fn order(
         &self,
         x: &Features<'_>,
-        y: &IdLists<'_>,
+        y: &Targets<'_>,
         options: &EpochOptions<'_>,
     ) -> Result<Vec<u32>> {
         let n = x.len();

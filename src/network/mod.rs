@@ -1,20 +1,22 @@
-//! The network: dense layers, then a wide layer of which a sample computes a few neurons.
+//! The network: hidden layers of both kinds, then a wide layer of which a sample computes a few
+//! neurons.
 
 mod epoch;
 mod predict;
+mod recall;
 mod step;
 
 use std::time::Instant;
 
 use crate::config::NetworkConfig;
 use crate::error::{Error, Result};
-use crate::layer::{Dense, FullScratch, Output, ShardScratch};
-use crate::optim::Param;
+use crate::layer::{FullScratch, Hidden, Place, Sampled, ShardScratch};
+use crate::optim::{Optimizer, Param};
 use crate::rows::{Matrix, SHARDS};
-use crate::sampler::Sampler;
+use crate::sampler::Pool;
 use crate::schedule::Run;
 use crate::simd::Kernels;
-use crate::tape::Tape;
+use crate::tape::{BLOCK, LayerTape, Tape};
 
 pub use epoch::{EpochOptions, EpochReport, Progress};
 pub use predict::Mode;
@@ -28,8 +30,10 @@ pub use step::BatchReport;
 pub struct Network {
     config: NetworkConfig,
     kernels: Kernels,
-    hidden: Vec<Dense>,
-    output: Output,
+    hidden: Vec<Hidden>,
+    output: Sampled,
+    /// One for each layer, the output layer last.
+    optimizers: Vec<Optimizer>,
     counters: Counters,
     workspace: Workspace,
 }
@@ -54,14 +58,27 @@ struct Workspace {
     /// A tape for each block of the largest batch so far; the first `blocks` are in use.
     tapes: Vec<Tape>,
     blocks: usize,
-    /// Inputs of the output layer, a row for each sample of the batch.
-    queries: Matrix,
-    /// Gradients of the pre-activations of each dense layer, a row for each sample.
-    deltas: Vec<Matrix>,
+    /// One for each hidden layer.
+    layers: Vec<LayerRoom>,
+    /// Active neurons of each sampled hidden layer in all samples of the epoch.
+    hidden_active: Vec<u64>,
     shards: Vec<ShardScratch>,
     full: FullScratch,
     bias_gradient: Vec<f32>,
     rehash_seconds: f64,
+    /// The labels of the batch, where its samples are each other's negatives.
+    pool: Pool,
+    labels: Vec<u32>,
+    label_ends: Vec<usize>,
+}
+
+/// What a dense layer gives to the whole batch, a row for each sample.
+#[derive(Debug, Default)]
+struct LayerRoom {
+    /// Outputs, where a sampled layer reads them.
+    outputs: Matrix,
+    /// Gradients of the pre-activations.
+    deltas: Matrix,
 }
 
 impl Network {
@@ -93,19 +110,26 @@ impl Network {
         let config = config.resolve();
         check_memory(config.bytes())?;
         let (optimizer, seed) = (&config.optimizer, config.seed);
-        let mut inputs = config.input.features;
-        let mut hidden = Vec::with_capacity(config.hidden.len());
-        for (number, layer) in (0..).zip(&config.hidden) {
-            if let crate::config::HiddenConfig::Dense(layer) = layer {
-                hidden.push(Dense::new(layer, inputs, optimizer, (seed, number)));
-            }
-            inputs = layer.units();
+        let mut place = Place {
+            inputs: config.input.features,
+            input_norm: 1.0,
+            optimizer,
+            update: config.update,
+            seed,
+            number: 0,
+        };
+        let mut hidden: Vec<Hidden> = Vec::with_capacity(config.hidden.len());
+        for layer in &config.hidden {
+            let sparse = hidden.last().is_none_or(|before| before.sampled().is_some());
+            hidden.push(Hidden::new(layer, sparse, place));
+            place.inputs = layer.units();
+            place.input_norm = layer.norm().filter(|&norm| norm > 0.0).unwrap_or(1.0);
+            place.number += 1;
         }
-        let number = hidden.len() as u64;
-        let output = Output::new(&config.output, inputs, optimizer, (seed, number));
+        let output = Sampled::output(&config.output, place);
         let workspace = Workspace {
-            queries: Matrix::zeros(0, inputs),
-            deltas: config.hidden.iter().map(|layer| Matrix::zeros(0, layer.units())).collect(),
+            layers: hidden.iter().map(|_| LayerRoom::default()).collect(),
+            hidden_active: vec![0; hidden.len()],
             shards: std::iter::repeat_with(ShardScratch::default).take(SHARDS).collect(),
             ..Workspace::default()
         };
@@ -113,6 +137,10 @@ impl Network {
             kernels: Kernels::detect()?,
             hidden,
             output,
+            optimizers: config
+                .optimizers()
+                .map(|optimizer| Optimizer::new(optimizer, config.clip))
+                .collect(),
             counters: Counters::default(),
             workspace,
             config,
@@ -133,15 +161,15 @@ impl Network {
         &self.kernels
     }
 
-    /// The dense layers, first to last.
+    /// The hidden layers, first to last.
     #[must_use]
-    pub fn hidden(&self) -> &[Dense] {
+    pub fn hidden(&self) -> &[Hidden] {
         &self.hidden
     }
 
-    /// The wide layer.
+    /// The output layer.
     #[must_use]
-    pub const fn output(&self) -> &Output {
+    pub const fn output(&self) -> &Sampled {
         &self.output
     }
 
@@ -154,8 +182,8 @@ impl Network {
     /// Goes on from `counters`, as a loaded network does.
     pub fn set_counters(&mut self, counters: Counters) {
         self.counters = counters;
-        if let Sampler::Lsh(lsh) = self.output.sampler_mut() {
-            lsh.rebuild.due(counters.steps);
+        for layer in self.sampled_mut() {
+            layer.resume(counters.steps);
         }
     }
 
@@ -164,9 +192,9 @@ impl Network {
     pub fn params(&self) -> Vec<(String, &Param)> {
         let mut all = vec![];
         for (i, layer) in self.hidden.iter().enumerate() {
-            let [weights, bias] = layer.params();
+            let (weights, bias) = layer.params();
             all.push((format!("hidden.{i}.weight"), weights));
-            all.push((format!("hidden.{i}.bias"), bias));
+            all.extend(bias.map(|bias| (format!("hidden.{i}.bias"), bias)));
         }
         let (weights, bias) = self.output.params();
         all.push(("output.weight".to_owned(), weights));
@@ -177,11 +205,32 @@ impl Network {
     /// Every parameter, in the order of [`Network::params`]. Rows that are changed by hand are
     /// found by hashing only after [`Network::rehash_all`].
     pub fn params_mut(&mut self) -> Vec<&mut Param> {
-        let mut all: Vec<&mut Param> = self.hidden.iter_mut().flat_map(Dense::params_mut).collect();
-        let (weights, bias) = self.output.params_mut();
-        all.push(weights);
-        all.extend(bias);
-        all
+        let hidden = self.hidden.iter_mut().map(Hidden::params_mut);
+        let all = hidden.chain([self.output.params_mut()]);
+        all.flat_map(|(weights, bias)| [Some(weights), bias]).flatten().collect()
+    }
+
+    /// The sampled layers, first to last; the output layer is one of them.
+    #[must_use]
+    pub fn sampled(&self) -> Vec<&Sampled> {
+        self.hidden.iter().filter_map(Hidden::sampled).chain([&self.output]).collect()
+    }
+
+    /// The active neurons of sample `sample` of the last batch, in layer `layer`: of a sampled
+    /// hidden layer, or of the output layer, which is the last; labels first there.
+    #[must_use]
+    pub fn last_active(&self, layer: usize, sample: usize) -> &[u32] {
+        let Some(tape) = self.workspace.tapes.get(sample / BLOCK) else { return &[] };
+        let sampled = match tape.hidden.get(layer) {
+            None => &tape.output,
+            Some(LayerTape::Sampled(tape)) => tape,
+            Some(LayerTape::Dense(_)) => return &[],
+        };
+        sampled.active.ids_of(sample % BLOCK)
+    }
+
+    fn sampled_mut(&mut self) -> impl Iterator<Item = &mut Sampled> {
+        self.hidden.iter_mut().filter_map(Hidden::sampled_mut).chain([&mut self.output])
     }
 
     /// Starts a run of `total` optimiser steps: warm-up, then decay to its end.
@@ -191,19 +240,41 @@ impl Network {
 
     /// Inserts every row that moved into the hash tables again.
     pub fn rehash(&mut self) {
+        self.settle();
         let clock = Instant::now();
-        self.output.ensure(&self.kernels);
-        self.output.rehash(&self.kernels);
+        let kernels = self.kernels;
+        for layer in self.sampled_mut() {
+            layer.ensure(&kernels);
+            layer.rehash(&kernels);
+        }
         self.workspace.rehash_seconds += clock.elapsed().as_secs_f64();
+    }
+
+    /// Makes up for the steps that rows have missed, where the optimiser asks for it.
+    pub fn settle(&mut self) {
+        let Self { hidden, output, optimizers, kernels, .. } = self;
+        let layers = hidden.iter_mut().map(Hidden::params_mut).chain([output.params_mut()]);
+        let mut settled = false;
+        for (optimizer, (weights, bias)) in optimizers.iter_mut().zip(layers) {
+            settled |= optimizer.is_pending();
+            optimizer.flush(kernels, [Some(weights), bias].into_iter().flatten());
+        }
+        if settled {
+            self.all_moved();
+        }
+    }
+
+    fn all_moved(&mut self) {
+        for layer in self.sampled_mut() {
+            if let Some(index) = layer.sampler_mut().index_mut() {
+                index.moved_mut().into_iter().for_each(|moved| moved.fill(true));
+            }
+        }
     }
 
     /// Inserts every row into the hash tables again.
     pub fn rehash_all(&mut self) {
-        if let Some(index) = self.output.sampler_mut().index_mut() {
-            for moved in index.moved_mut() {
-                moved.fill(true);
-            }
-        }
+        self.all_moved();
         self.rehash();
     }
 }

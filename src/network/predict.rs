@@ -4,14 +4,12 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::layer::TopK;
+use crate::layer::{Inputs, forward};
 use crate::rows::{Matrix, SHARDS};
-use crate::sampler::Sampler;
 use crate::sparse::{Features, IdLists};
-use crate::tape::{BLOCK, DenseTape, Tape};
+use crate::tape::{BLOCK, Tape};
 
 use super::Network;
-use super::epoch::row_numbers;
-use super::step::forward_hidden;
 
 /// Labels that are scored for each one asked for, at least, in mode [`Mode::Lsh`].
 const CANDIDATES: usize = 10;
@@ -90,15 +88,16 @@ impl Network {
             let read = |(block, tape): (usize, &mut Tape)| {
                 for i in 0..tape.len {
                     let row = first + block * BLOCK + i;
-                    candidates.append_row(row, &mut tape.active.ids)?;
-                    tape.active.ends.push(tape.active.ids.len());
+                    let active = &mut tape.output.active;
+                    candidates.append_row(row, &mut active.ids)?;
+                    active.ends.push(active.ids.len());
                 }
                 network.output.score_active(&network.kernels, tape);
                 Ok(())
             };
             let done: Result<()> = tapes.par_iter_mut().enumerate().map(read).collect();
             error = error.take().or(done.err());
-            scores.extend(tapes.iter().flat_map(|tape| &tape.active.coefs));
+            scores.extend(tapes.iter().flat_map(|tape| &tape.output.active.coefs));
         })?;
         error.map_or(Ok(scores), Err)
     }
@@ -129,58 +128,17 @@ impl Network {
         Ok(scores)
     }
 
-    /// Retrieval recall: the share of rows whose exact best label is among the neurons that the
-    /// sampler finds, before labels are forced in and before random fill. NaN without rows.
-    ///
-    /// # Errors
-    ///
-    /// If a row is out of range, the arrays change during the call, or `go_on` says no.
-    pub fn recall_at_1(
-        &mut self,
-        x: &Features<'_>,
-        rows: Option<&[i64]>,
-        go_on: impl FnMut() -> bool,
-    ) -> Result<f64> {
-        let rows = rows.map(|rows| row_numbers(rows, x.len())).transpose()?;
-        let rows = rows.as_deref();
-        let n = rows.map_or(x.len(), <[u32]>::len);
-        if matches!(self.output.sampler(), Sampler::Full) || n == 0 {
-            return Ok(if n == 0 { f64::NAN } else { 1.0 });
-        }
-        let mut best = vec![-1; n];
-        let mut scores = vec![0.0; n];
-        let mut room = Exact::new(self, 1);
-        let mut hits = 0;
-        self.each_chunk(x, rows, go_on, |network, first, tapes| {
-            let rows: usize = tapes.iter().map(|tape| tape.len).sum();
-            let best = &mut best[first..first + rows];
-            room.run(network, tapes, (best, &mut scores[first..first + rows]));
-            let blocks = tapes.par_iter_mut().zip(best.par_chunks(BLOCK));
-            let hit = blocks.map(|(tape, best)| {
-                network.output.hash(&network.kernels, tape);
-                network.output.retrieve(network.config.seed, 0, tape);
-                let found = |i: usize| &tape.active.ids[tape.active.range(i)];
-                (0..tape.len).filter(|&i| found(i).contains(&(best[i] as u32))).count()
-            });
-            hits += hit.sum::<usize>();
-        })?;
-        Ok(hits as f64 / n as f64)
-    }
-
     /// The best `k` of what the hash tables return for every sample of the tapes.
     fn found(&self, tapes: &mut [Tape], k: usize, (ids, scores): (&mut [i32], &mut [f32])) {
         let out = ids.par_chunks_mut(BLOCK * k).zip(scores.par_chunks_mut(BLOCK * k));
         tapes.par_iter_mut().zip(out).for_each(|(tape, (ids, scores))| {
-            self.output.hash(&self.kernels, tape);
-            self.output.retrieve(self.config.seed, CANDIDATES * k, tape);
+            self.output.retrieve(&self.kernels, self.config.seed, CANDIDATES * k, tape);
             self.output.score_active(&self.kernels, tape);
             let mut top = TopK::new(k);
             for (i, (ids, scores)) in ids.chunks_mut(k).zip(scores.chunks_mut(k)).enumerate() {
                 top.clear();
-                let range = tape.active.range(i);
-                for (&id, &score) in
-                    tape.active.ids[range.clone()].iter().zip(&tape.active.coefs[range])
-                {
+                let (found, logits) = tape.output.active.of(i);
+                for (&id, &score) in found.iter().zip(logits) {
                     top.offer(score, id);
                 }
                 top.write(ids, scores);
@@ -190,23 +148,26 @@ impl Network {
 
     /// Brings chunks of rows up to the input of the output layer and hands them to `work`, with
     /// the number of their first row.
-    fn each_chunk(
+    pub(super) fn each_chunk(
         &mut self,
         x: &Features<'_>,
         rows: Option<&[u32]>,
         mut go_on: impl FnMut() -> bool,
         mut work: impl FnMut(&Self, usize, &mut [Tape]),
     ) -> Result<()> {
-        self.output.ensure(&self.kernels);
+        self.settle();
+        let kernels = self.kernels;
+        for layer in self.sampled_mut() {
+            layer.ensure(&kernels);
+        }
         let network = &*self;
         let n = rows.map_or(x.len(), <[u32]>::len);
         if n > u32::MAX as usize {
             let (found, high) = (n, u32::MAX as usize);
             return Err(Error::Range { name: "rows of X", found, low: 0, high });
         }
-        let units = || network.config.hidden.iter().map(crate::config::HiddenConfig::units);
         let blocks = n.div_ceil(BLOCK).min(CHUNK);
-        let mut tapes: Vec<Tape> = (0..blocks).map(|_| Tape::new(units())).collect();
+        let mut tapes: Vec<Tape> = (0..blocks).map(|_| Tape::new(&network.config.hidden)).collect();
         for first in (0..n).step_by(CHUNK * BLOCK) {
             if !go_on() {
                 return Err(Error::Stopped);
@@ -222,8 +183,8 @@ impl Network {
                 }
                 tape.start(block * BLOCK, numbers.len());
                 tape.read_features(x, numbers, network.config.input.normalize)?;
-                forward_hidden(&network.kernels, &network.hidden, 0.0, None, tape);
-                let finite = |i: &usize| is_finite(tape.dense.last(), *i);
+                forward(&network.kernels, &network.hidden, None, tape);
+                let finite = |i: &usize| is_finite(tape.inputs(network.hidden.len()), *i);
                 match (0..tape.len).find(|i| !finite(i)) {
                     Some(i) => Err(Error::Overflow { row: numbers[i] as usize }),
                     None => Ok(()),
@@ -234,32 +195,46 @@ impl Network {
         Ok(())
     }
 
-    /// The inputs of the output layer of all tapes, and how many there are.
+    /// The inputs of the output layer of all tapes, as dense rows, and how many there are.
     fn gather(&self, tapes: &[Tape], queries: &mut Matrix) -> usize {
         let rows = tapes.iter().map(|tape| tape.len).sum();
         queries.reset(rows, self.output.params().0.weights().width());
+        let mut first = 0;
         for tape in tapes {
-            if let Some(dense) = tape.dense.last() {
-                queries.copy_block(tape.first, &dense.outputs, tape.len);
+            match tape.inputs(self.hidden.len()) {
+                Inputs::Dense(outputs) => queries.copy_block(first, outputs, tape.len),
+                Inputs::Sparse(lists) => {
+                    for i in 0..tape.len {
+                        let (row, (ids, values)) = (queries.row_mut(first + i), lists.of(i));
+                        for (&id, value) in ids.iter().zip(values) {
+                            row[id as usize] += value;
+                        }
+                    }
+                }
             }
+            first += tape.len;
         }
         rows
     }
 }
 
-/// Whether sample `i` came out of the dense layers as numbers.
-fn is_finite(dense: Option<&DenseTape>, i: usize) -> bool {
-    dense.is_some_and(|dense| dense.outputs.row(i).iter().map(|x| x * 0.0).sum::<f32>() == 0.0)
+/// Whether the input of sample `i` to the output layer are numbers.
+fn is_finite(inputs: Inputs<'_>, i: usize) -> bool {
+    let values = match inputs {
+        Inputs::Dense(outputs) => outputs.row(i),
+        Inputs::Sparse(lists) => lists.of(i).1,
+    };
+    values.iter().map(|x| x * 0.0).sum::<f32>() == 0.0
 }
 
 /// Room for an exact search: the queries of each group of rows, and their best so far.
-struct Exact {
+pub(super) struct Exact {
     k: usize,
     groups: Vec<(Matrix, Vec<TopK>)>,
 }
 
 impl Exact {
-    fn new(network: &Network, k: usize) -> Self {
+    pub(super) fn new(network: &Network, k: usize) -> Self {
         let width = network.output.params().0.weights().width();
         let group = || {
             (
@@ -271,13 +246,18 @@ impl Exact {
     }
 
     /// The best of all labels for every sample of the tapes.
-    fn run(&mut self, network: &Network, tapes: &[Tape], (ids, scores): (&mut [i32], &mut [f32])) {
+    pub(super) fn run(
+        &mut self,
+        network: &Network,
+        tapes: &[Tape],
+        (ids, scores): (&mut [i32], &mut [f32]),
+    ) {
         let k = self.k;
         let out = ids.par_chunks_mut(WIDE * k).zip(scores.par_chunks_mut(WIDE * k));
         let tapes = tapes.par_chunks(WIDE / BLOCK);
         let tasks = self.groups.par_iter_mut().zip(tapes).zip(out);
         tasks.for_each(|(((queries, tops), tapes), (ids, scores))| {
-            let rows = network.gather_group(tapes, queries);
+            let rows = network.gather(tapes, queries);
             let tops = &mut tops[..rows];
             tops.iter_mut().for_each(TopK::clear);
             network.output.exact(&network.kernels, queries, tops);
@@ -286,18 +266,5 @@ impl Exact {
                 top.write(ids, scores);
             }
         });
-    }
-}
-
-impl Network {
-    fn gather_group(&self, tapes: &[Tape], queries: &mut Matrix) -> usize {
-        let mut rows = 0;
-        for tape in tapes {
-            if let Some(dense) = tape.dense.last() {
-                queries.copy_block(rows, &dense.outputs, tape.len);
-            }
-            rows += tape.len;
-        }
-        rows
     }
 }

@@ -1,15 +1,18 @@
 //! One training step.
 
+use std::time::Instant;
+
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::layer::Dense;
-use crate::optim::Update;
+use crate::layer::{BatchInputs, Hidden, backward, backward_hidden, forward};
+use crate::optim::Optimizer;
 use crate::sampler::Sampler;
-use crate::sparse::{Features, IdLists};
-use crate::tape::{BLOCK, Tape};
+use crate::sparse::Features;
+use crate::tape::{BLOCK, DenseTape, LayerTape, Tape};
+use crate::targets::Targets;
 
-use super::{Counters, Network, Workspace};
+use super::{Counters, LayerRoom, Network, Workspace};
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,161 +38,241 @@ impl Network {
     pub fn train_batch(
         &mut self,
         x: &Features<'_>,
-        y: &IdLists<'_>,
+        y: &Targets<'_>,
         rows: &[u32],
     ) -> Result<BatchReport> {
         check_rows(x, y, rows)?;
         self.prepare(rows.len());
         let Counters { steps: step, updates, run, .. } = self.counters;
-        let lr = self.config.optimizer.lr() * run.factor(&self.config.schedule, step);
-        let update = Update::new(&self.config.optimizer, lr, updates + 1);
+        let factor = run.factor(&self.config.schedule, step);
+        let lr = self.config.optimizer.lr() * factor;
 
         self.forward(x, y, rows)?;
-        let loss = self.finish_forward(rows.len(), &update);
+        for (optimizer, lr) in self.optimizers.iter_mut().zip(self.config.rates()) {
+            optimizer.begin(lr * factor, updates + 1);
+        }
+        let loss = self.finish_forward(rows.len());
         if !loss.is_finite() || !self.workspace.deltas_are_finite() {
+            self.optimizers.iter_mut().for_each(Optimizer::cancel);
             return Err(Error::Diverged { step, lr });
         }
-        self.apply(rows.len(), &update);
-        self.counters.steps += 1;
-        self.counters.updates += 1;
-        if let Sampler::Lsh(lsh) = self.output.sampler_mut()
-            && lsh.rebuild.due(step + 1)
-        {
-            self.rehash();
-        }
+        self.apply(rows.len());
+        self.counters.steps = step + 1;
+        self.counters.updates = updates + 1;
+        self.rehash_what_is_due(step + 1);
         Ok(self.report(loss, lr, rows.len()))
+    }
+
+    fn rehash_what_is_due(&mut self, steps: u64) {
+        let (clock, kernels) = (Instant::now(), self.kernels);
+        let rehashed = self.sampled_mut().map(|layer| layer.rehash_if_due(&kernels, steps));
+        if rehashed.fold(false, |any, rehashed| any | rehashed) {
+            self.workspace.rehash_seconds += clock.elapsed().as_secs_f64();
+        }
     }
 
     /// Makes room for a batch of `n` samples.
     fn prepare(&mut self, n: usize) {
-        self.output.ensure(&self.kernels);
+        let kernels = self.kernels;
+        for layer in self.sampled_mut() {
+            layer.ensure(&kernels);
+        }
         let blocks = n.div_ceil(BLOCK);
         self.workspace.blocks = blocks;
-        let (hidden, Workspace { tapes, queries, deltas, .. }) =
-            (&self.config.hidden, &mut self.workspace);
+        let (hidden, Workspace { tapes, layers, .. }) = (&self.hidden, &mut self.workspace);
         if tapes.len() < blocks {
-            tapes.resize_with(blocks, || {
-                Tape::new(hidden.iter().map(crate::config::HiddenConfig::units))
-            });
+            tapes.resize_with(blocks, || Tape::new(&self.config.hidden));
         }
-        for (matrix, units) in
-            deltas.iter_mut().zip(hidden.iter().map(crate::config::HiddenConfig::units))
-        {
-            matrix.reset(n, units);
-            queries.reset(n, units);
+        for (i, room) in layers.iter_mut().enumerate() {
+            if let Hidden::Dense(layer) = &hidden[i] {
+                room.deltas.reset(n, layer.units());
+                // A sampled layer reads it; the output layer is one.
+                if hidden.get(i + 1).is_none_or(|next| next.sampled().is_some()) {
+                    room.outputs.reset(n, layer.units());
+                }
+            }
         }
     }
 
-    /// Phase A: every block on its own, weights frozen. With a sampler that computes all neurons
-    /// the blocks stop before the output layer.
-    fn forward(&mut self, x: &Features<'_>, y: &IdLists<'_>, rows: &[u32]) -> Result<()> {
+    /// Whether the output layer is computed by blocked products: when it computes all neurons, and
+    /// its inputs are dense.
+    fn is_full(&self) -> bool {
+        let dense = matches!(self.hidden.last(), Some(Hidden::Dense(_)));
+        dense && matches!(self.output.sampler(), Sampler::Full)
+    }
+
+    /// Phase A: every block on its own, weights frozen. Where all neurons are computed by blocked
+    /// products, the blocks stop before the output layer.
+    fn forward(&mut self, x: &Features<'_>, y: &Targets<'_>, rows: &[u32]) -> Result<()> {
+        let full = self.is_full();
         let Self { config, kernels, hidden, output, counters, workspace, .. } = self;
         let (draw, loss) = ((config.seed, counters.steps), config.loss);
         let scale = 1.0 / rows.len() as f32;
-        let full = matches!(output.sampler(), Sampler::Full);
         let (hidden, output) = (&*hidden, &*output);
-        let tapes = workspace.used();
+        if matches!(output.sampler(), Sampler::InBatch { .. }) {
+            workspace.fill_pool(y, rows)?;
+        }
+        let Workspace { tapes, blocks, pool, .. } = &mut *workspace;
+        let (tapes, pool) = (&mut tapes[..*blocks], &*pool);
         let tasks = tapes.par_iter_mut().zip(rows.par_chunks(BLOCK)).enumerate();
         tasks.for_each(|(block, (tape, rows))| {
             tape.start(block * BLOCK, rows.len());
             let read = tape
                 .read_features(x, rows, config.input.normalize)
-                .and_then(|()| tape.read_labels(y, rows));
+                .and_then(|()| tape.read_targets(y, rows, loss));
             if let Err(error) = read {
                 tape.error = Some(error);
                 return;
             }
-            let dropout = config.input.dropout.unwrap_or(0.0);
-            forward_hidden(kernels, hidden, dropout, Some(draw), tape);
+            tape.drop_features(config.input.dropout.unwrap_or(0.0), draw);
+            forward(kernels, hidden, Some(draw), tape);
             if full {
-                tape.group_labels(loss);
+                tape.group_labels();
             } else {
-                output.forward_backward(kernels, (loss, scale), draw, tape);
-                backward_hidden(kernels, hidden, tape);
+                output.forward_backward(kernels, (loss, scale), (draw, pool), tape);
+                backward(kernels, hidden, output, tape);
             }
         });
         workspace.used().iter_mut().find_map(|tape| tape.error.take()).map_or(Ok(()), Err)
     }
 
-    /// Phase B: brings the rows of all blocks together. With a sampler that computes all neurons
-    /// this is also where the output layer runs. Returns the sum of the losses.
-    fn finish_forward(&mut self, n: usize, update: &Update) -> f64 {
-        let Self { config, kernels, hidden, output, workspace, .. } = self;
-        let Workspace { tapes, blocks, queries, deltas, full, .. } = workspace;
+    /// Phase B: brings the rows of all blocks together. Where the output layer is computed by
+    /// blocked products, this is where it runs. Returns the sum of the losses.
+    fn finish_forward(&mut self, n: usize) -> f64 {
+        let full = self.is_full();
+        let Self { config, kernels, hidden, output, optimizers, workspace, .. } = self;
+        let Workspace { tapes, blocks, layers, full: room, .. } = workspace;
         let tapes = &mut tapes[..*blocks];
         for tape in &*tapes {
-            if let Some(dense) = tape.dense.last() {
-                queries.copy_block(tape.first, &dense.outputs, tape.len);
+            for (room, dense) in layers.iter_mut().zip(dense_tapes(tape)) {
+                if let Some(dense) = dense
+                    && room.outputs.stride() > 0
+                {
+                    room.outputs.copy_block(tape.first, &dense.outputs, tape.len);
+                }
             }
         }
         let mut loss = tapes.iter().map(|tape| tape.loss).sum();
-        if matches!(output.sampler(), Sampler::Full) {
-            let how = (&*kernels, update);
+        if full
+            && let Some(LayerRoom { outputs, .. }) = layers.last_mut()
+            && let Some(optimizer) = optimizers.last()
+        {
+            let how = (&*kernels, optimizer.update());
             let scale = 1.0 / n as f32;
-            loss = output.step_full(how, (config.loss, scale), (queries, n), tapes, full);
-            let queries = &*queries;
-            let hidden = &*hidden;
+            loss = output.step_full(how, (config.loss, scale), (outputs, n), tapes, room);
+            let (outputs, hidden) = (&*outputs, &*hidden);
             tapes.par_iter_mut().for_each(|tape| {
-                if let Some(dense) = tape.dense.last_mut() {
+                if let Some(LayerTape::Dense(dense)) = tape.hidden.last_mut() {
                     for i in 0..tape.len {
-                        dense.deltas.row_mut(i).copy_from_slice(queries.row(tape.first + i));
+                        dense.deltas.row_mut(i).copy_from_slice(outputs.row(tape.first + i));
                     }
                 }
                 backward_hidden(kernels, hidden, tape);
             });
         }
         for tape in &*tapes {
-            for (matrix, dense) in deltas.iter_mut().zip(&tape.dense) {
-                matrix.copy_block(tape.first, &dense.deltas, tape.len);
+            for (room, dense) in layers.iter_mut().zip(dense_tapes(tape)) {
+                if let Some(dense) = dense {
+                    room.deltas.copy_block(tape.first, &dense.deltas, tape.len);
+                }
             }
         }
         loss
     }
 
     /// Phase C: changes every row that was touched.
-    fn apply(&mut self, n: usize, update: &Update) {
-        let Self { kernels, hidden, output, workspace, .. } = self;
-        let Workspace { tapes, blocks, queries, deltas, shards, bias_gradient, .. } = workspace;
-        let (how, tapes) = ((&*kernels, update), &tapes[..*blocks]);
-        for (i, (layer, deltas)) in hidden.iter_mut().zip(deltas).enumerate() {
+    fn apply(&mut self, n: usize) {
+        let full = self.is_full();
+        let Self { kernels, hidden, output, optimizers, workspace, .. } = self;
+        let Workspace { tapes, blocks, layers, shards, bias_gradient, .. } = workspace;
+        let tapes = &tapes[..*blocks];
+        for (i, (layer, optimizer)) in hidden.iter_mut().zip(&*optimizers).enumerate() {
             let parts = || tapes.iter().map(move |tape| &tape.edges[i]);
-            layer.update(how, parts, (deltas, n), shards, bias_gradient);
+            let read = (&layers[i].deltas, batch_inputs(tapes, layers, i), n);
+            let room = (&mut shards[..], &mut *bias_gradient);
+            layer.update((kernels, optimizer.update()), parts, read, room);
         }
-        if !matches!(output.sampler(), Sampler::Full) {
+        if let Some(optimizer) = optimizers.last().filter(|_| !full) {
             let parts = || tapes.iter().filter_map(|tape| tape.edges.last());
-            output.update(how, parts, queries, shards);
+            let inputs = batch_inputs(tapes, layers, layers.len());
+            output.update((kernels, optimizer.update()), parts, inputs, shards);
         }
     }
 
-    fn report(&self, loss: f64, lr: f32, n: usize) -> BatchReport {
-        let (mut labelled, mut active) = (0, 0);
-        for tape in &self.workspace.tapes[..self.workspace.blocks] {
+    fn report(&mut self, loss: f64, lr: f32, n: usize) -> BatchReport {
+        let full = self.is_full();
+        let Workspace { tapes, blocks, hidden_active, .. } = &mut self.workspace;
+        let (mut labelled, mut computed) = (0, 0);
+        for tape in &tapes[..*blocks] {
             labelled += (0..tape.len).filter(|&i| !tape.labels_of(i).is_empty()).count();
-            active += tape.active.ids.len();
+            computed += tape.output.active.ids.len();
+            for (active, tape) in hidden_active.iter_mut().zip(&tape.hidden) {
+                if let LayerTape::Sampled(tape) = tape {
+                    *active += tape.active.ids.len() as u64;
+                }
+            }
         }
-        if matches!(self.output.sampler(), Sampler::Full) {
-            active = labelled * self.output.units();
+        if full {
+            computed = labelled * self.output.units();
         }
-        let active_fraction = active as f64 / (n.max(1) * self.output.units()) as f64;
+        let active_fraction = computed as f64 / (n.max(1) * self.output.units()) as f64;
         BatchReport { loss: loss / labelled.max(1) as f64, labelled, active_fraction, lr }
     }
 }
 
 impl Workspace {
+    /// Brings the labels of a batch together.
+    fn fill_pool(&mut self, y: &Targets<'_>, rows: &[u32]) -> Result<()> {
+        let Self { pool, labels, label_ends, .. } = self;
+        labels.clear();
+        label_ends.clear();
+        for &row in rows {
+            y.labels().append_row(row as usize, labels)?;
+            label_ends.push(labels.len());
+        }
+        let mut start = 0;
+        pool.refill(label_ends.iter().map(|&end| &labels[std::mem::replace(&mut start, end)..end]));
+        Ok(())
+    }
+
     /// The tapes of the blocks of this batch.
     fn used(&mut self) -> &mut [Tape] {
         &mut self.tapes[..self.blocks]
     }
 
-    /// Whether the gradients of all dense layers are numbers; with them are those of the rows.
+    /// Whether the gradients of all hidden layers are numbers; with them are those of the rows.
     fn deltas_are_finite(&self) -> bool {
-        self.deltas.iter().all(|deltas| {
-            deltas.as_slice().chunks(4096).all(|x| x.iter().map(|x| x * 0.0).sum::<f32>() == 0.0)
-        })
+        let is_finite = |deltas: &[f32]| {
+            deltas.chunks(4096).all(|x| x.iter().map(|x| x * 0.0).sum::<f32>() == 0.0)
+        };
+        let of_tape = |tape: &Tape| {
+            tape.hidden.iter().all(|layer| match layer {
+                LayerTape::Dense(_) => true,
+                LayerTape::Sampled(tape) => is_finite(&tape.deltas),
+            })
+        };
+        self.layers.iter().all(|room| is_finite(room.deltas.as_slice()))
+            && self.tapes[..self.blocks].iter().all(of_tape)
     }
 }
 
-fn check_rows(x: &Features<'_>, y: &IdLists<'_>, rows: &[u32]) -> Result<()> {
+/// The tapes of the hidden layers, where they are dense.
+fn dense_tapes(tape: &Tape) -> impl Iterator<Item = Option<&DenseTape>> {
+    tape.hidden.iter().map(|layer| match layer {
+        LayerTape::Dense(tape) => Some(tape),
+        LayerTape::Sampled(_) => None,
+    })
+}
+
+/// What layer `layer` read in this batch.
+fn batch_inputs<'a>(tapes: &'a [Tape], layers: &'a [LayerRoom], layer: usize) -> BatchInputs<'a> {
+    match tapes.first().and_then(|tape| tape.hidden[..layer].last()) {
+        Some(LayerTape::Dense(_)) => BatchInputs::Dense(&layers[layer - 1].outputs),
+        _ => BatchInputs::Sparse { tapes, layer },
+    }
+}
+
+fn check_rows(x: &Features<'_>, y: &Targets<'_>, rows: &[u32]) -> Result<()> {
     let n = x.len();
     if y.len() != n {
         let (found, wanted) = (format!("{} rows", y.len()), format!("{n} (as X)"));
@@ -204,47 +287,6 @@ fn check_rows(x: &Features<'_>, y: &IdLists<'_>, rows: &[u32]) -> Result<()> {
         Some(row) => {
             let (found, wanted) = (format!("row {row}"), format!("rows below {n}"));
             Err(Error::Shape { name: "rows", found, wanted })
-        }
-    }
-}
-
-/// From the features of a block to the input of the output layer.
-pub(super) fn forward_hidden(
-    kernels: &crate::simd::Kernels,
-    hidden: &[Dense],
-    dropout: f32,
-    training: Option<(u64, u64)>,
-    tape: &mut Tape,
-) {
-    let Tape { first, len, features, dense, .. } = tape;
-    for (i, layer) in hidden.iter().enumerate() {
-        let (before, here) = dense.split_at_mut(i);
-        match before.last() {
-            None => {
-                layer.prepare(features, dropout, *first, training);
-                layer.forward_sparse(kernels, features, &mut here[0]);
-            }
-            Some(before) => layer.forward_dense(kernels, &before.outputs, *len, &mut here[0]),
-        }
-        layer.activate(kernels, (*first, *len), training, &mut here[0]);
-    }
-}
-
-/// From the gradients of the output layer's input to those of every layer, and the edges to the
-/// rows that they change.
-fn backward_hidden(kernels: &crate::simd::Kernels, hidden: &[Dense], tape: &mut Tape) {
-    let Tape { first, len, features, dense, edges, .. } = tape;
-    for (i, layer) in hidden.iter().enumerate().rev() {
-        let (before, here) = dense.split_at_mut(i);
-        let mut before = before.last_mut();
-        layer.backward(kernels, *len, &mut here[0], before.as_deref_mut());
-        match before {
-            None => edges[i].group(features.iter(*first)),
-            Some(before) => {
-                let inputs = layer.inputs();
-                let rows = (0..*len).map(|i| (i, &before.outputs.row(i)[..inputs.len()]));
-                edges[i].group(rows.map(|(i, coefs)| ((*first + i) as u32, inputs, coefs)));
-            }
         }
     }
 }

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::sparse::{CsrView, DenseView, Features, IdLists, Indices};
+use crate::targets::Targets;
 
 /// Row bounds and ids of either index type of `SciPy`.
 #[derive(FromPyObject)]
@@ -25,6 +26,54 @@ impl Pattern<'_> {
             }
         };
         IdLists::new(name, indptr, ids, columns)
+    }
+}
+
+/// Labels of each row, with a grade each where there are three arrays.
+#[derive(FromPyObject)]
+pub(super) enum TargetArrays<'py> {
+    Graded32(PyReadonlyArray1<'py, i32>, PyReadonlyArray1<'py, i32>, PyReadonlyArray1<'py, f32>),
+    Graded64(PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, f32>),
+    #[pyo3(transparent)]
+    Plain(Pattern<'py>),
+}
+
+impl TargetArrays<'_> {
+    /// The checked targets, with labels below `columns` and `weights` for the rows.
+    pub(super) fn view<'a>(
+        &'a self,
+        columns: usize,
+        weights: Option<&'a PyReadonlyArray1<'_, f32>>,
+    ) -> Result<Targets<'a>> {
+        let name = "Y";
+        let (indptr, ids, grades) = match self {
+            Self::Plain(pattern) => {
+                let plain = Targets::new(pattern.view(name, columns)?);
+                return with_weights(plain, weights);
+            }
+            Self::Graded32(indptr, ids, grades) => (
+                Indices::I32(contiguous(name, indptr)?),
+                Indices::I32(contiguous(name, ids)?),
+                contiguous(name, grades)?,
+            ),
+            Self::Graded64(indptr, ids, grades) => (
+                Indices::I64(contiguous(name, indptr)?),
+                Indices::I64(contiguous(name, ids)?),
+                contiguous(name, grades)?,
+            ),
+        };
+        let labels = IdLists::new(name, indptr, ids, columns)?;
+        with_weights(Targets::new(labels).graded(grades)?, weights)
+    }
+}
+
+fn with_weights<'a>(
+    targets: Targets<'a>,
+    weights: Option<&'a PyReadonlyArray1<'_, f32>>,
+) -> Result<Targets<'a>> {
+    match weights {
+        None => Ok(targets),
+        Some(weights) => targets.weighted(contiguous("sample_weight", weights)?),
     }
 }
 

@@ -5,6 +5,7 @@ mod arrays;
 mod error;
 mod io;
 mod network;
+mod optim;
 mod pool;
 
 use pyo3::prelude::*;
@@ -20,6 +21,8 @@ mod _core {
     use super::io::{read_xmc, write_xmc};
     #[pymodule_export]
     use super::network::PyNetwork;
+    #[pymodule_export]
+    use super::optim::optimizer_steps;
 }
 
 /// Version, instruction set and threads.

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::io::model;
 use crate::network::{EpochOptions, Mode, Network, Progress};
 
-use super::arrays::{FeatureArrays, Pattern};
+use super::arrays::{FeatureArrays, Pattern, TargetArrays};
 use super::pool::Pool;
 
 /// How often Python is asked whether a signal has arrived, and told how far an epoch is.
@@ -204,13 +204,15 @@ impl PyNetwork {
     }
 
     /// Trains on one batch.
+    #[pyo3(signature = (x, y, weight=None))]
     fn train_batch<'py>(
         &self,
         py: Python<'py>,
         x: FeatureArrays<'py>,
-        y: Pattern<'py>,
+        y: TargetArrays<'py>,
+        weight: Option<PyReadonlyArray1<'py, f32>>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let (x, y) = (x.view(self.features)?, y.view("Y", self.units)?);
+        let (x, y) = (x.view(self.features)?, y.view(self.units, weight.as_ref())?);
         let options = EpochOptions { batch_size: usize::MAX, shuffle: false, rows: None };
         let step =
             |network: &mut Network, _: &Watch| network.train_epoch(&x, &y, options, |_| true);
@@ -223,23 +225,24 @@ impl PyNetwork {
     }
 
     /// Trains on every row once.
-    #[pyo3(signature = (x, y, batch_size, shuffle=true, rows=None, on_batch=None))]
+    #[pyo3(signature = (x, y, batch_size, shuffle=true, rows=None, on_batch=None, weight=None))]
     #[expect(clippy::too_many_arguments, reason = "the keyword arguments of one Python call")]
     fn train_epoch<'py>(
         &self,
         py: Python<'py>,
         x: FeatureArrays<'py>,
-        y: Pattern<'py>,
+        y: TargetArrays<'py>,
         batch_size: usize,
         shuffle: bool,
         rows: Option<PyReadonlyArray1<'py, i64>>,
         on_batch: Option<Py<PyAny>>,
+        weight: Option<PyReadonlyArray1<'py, f32>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         if batch_size == 0 {
             let (low, high) = (1, usize::MAX);
             return Err(Error::Range { name: "batch_size", found: 0, low, high }.into());
         }
-        let (x, y) = (x.view(self.features)?, y.view("Y", self.units)?);
+        let (x, y) = (x.view(self.features)?, y.view(self.units, weight.as_ref())?);
         let rows = rows.as_ref().map(|rows| rows.as_slice()).transpose()?;
         let options = EpochOptions { batch_size, shuffle, rows };
         let train = |network: &mut Network, watch: &Watch| {
@@ -254,6 +257,7 @@ impl PyNetwork {
         out.set_item("samples", report.samples)?;
         out.set_item("seconds", report.seconds)?;
         out.set_item("rehash_seconds", report.rehash_seconds)?;
+        out.set_item("hidden_active_fractions", report.hidden_active)?;
         Ok(out)
     }
 
@@ -315,18 +319,20 @@ impl PyNetwork {
         scores.into_pyarray(py).reshape([x.len(), self.units])
     }
 
-    /// The share of rows whose exact best label the sampler finds.
-    #[pyo3(signature = (x, rows=None))]
-    fn recall_at_1<'py>(
+    /// The mean share of the exact best `k` labels of a row that the sampler finds.
+    #[pyo3(signature = (x, rows=None, k=1))]
+    fn recall_at_k<'py>(
         &self,
         py: Python<'py>,
         x: FeatureArrays<'py>,
         rows: Option<PyReadonlyArray1<'py, i64>>,
+        k: usize,
     ) -> PyResult<f64> {
         let x = x.view(self.features)?;
         let rows = rows.as_ref().map(|rows| rows.as_slice()).transpose()?;
-        let recall =
-            |network: &mut Network, watch: &Watch| network.recall_at_1(&x, rows, || watch.go_on());
+        let recall = |network: &mut Network, watch: &Watch| {
+            network.recall_at_k(&x, (k, rows), || watch.go_on())
+        };
         self.run(py, recall, None)
     }
 

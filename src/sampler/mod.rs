@@ -1,16 +1,29 @@
 //! Samplers: which neurons of the wide layer a sample computes.
+//!
+//! An active set is the labels of the sample, then what the sampler finds, then random neurons.
+//! All numbers come from the sample's own generator, so two samples get different ones, and the
+//! same sample the same ones on any thread.
 
+mod correct;
 mod fill;
+mod log_uniform;
+mod lsh;
+mod pool;
+mod ranking;
 mod retrieve;
 
-use retrieve::Ranking;
+use correct::Law;
 
-use crate::config::{Fill, SamplerConfig, Strategy};
-use crate::lsh::{Index, SimHash};
+use crate::config::SamplerConfig;
+use crate::lsh::Index;
 use crate::rng::Rng;
 use crate::rows::Stripes;
-use crate::schedule::Rebuild;
 use crate::simd::Kernels;
+
+pub use correct::Drawn;
+pub use log_uniform::LogUniform;
+pub use lsh::Lsh;
+pub use pool::Pool;
 
 /// What every sampler does behind one interface.
 #[derive(Debug)]
@@ -24,30 +37,45 @@ pub enum Sampler {
         /// Whether log q is subtracted from the logits of sampled negatives.
         log_q: bool,
     },
+    /// Random neurons, of which those with low ids are more likely.
+    LogUniform {
+        /// Neurons computed for a sample, labels included.
+        n_active: usize,
+        /// Whether log q is subtracted from the logits of sampled negatives.
+        log_q: bool,
+        /// How likely.
+        law: LogUniform,
+    },
+    /// The labels of the other samples.
+    InBatch {
+        /// Neurons computed for a sample at most, labels included.
+        n_active: usize,
+        /// Whether log q is subtracted from the logits of sampled negatives.
+        log_q: bool,
+    },
+    /// Those with the highest logits.
+    Oracle {
+        /// Neurons computed for a sample, labels included.
+        n_active: usize,
+        /// How many of them are random.
+        n_random: usize,
+    },
     /// All neurons.
     Full,
 }
 
-/// The state of the LSH sampler.
-#[derive(Debug)]
-pub struct Lsh {
-    /// Hash functions and tables.
-    pub index: Index,
-    /// When moved rows are inserted again.
-    pub rebuild: Rebuild,
-    strategy: Strategy,
-    n_active: usize,
-    n_random: usize,
-    bucket_size: usize,
-    fill: Fill,
-    ranking: Ranking,
-}
-
-impl Lsh {
-    /// Neurons that are taken from the tables at most: all but the room kept for random ones.
-    const fn n_found(&self) -> usize {
-        self.n_active - self.n_random
-    }
+/// What is asked for one sample.
+pub struct Query<'a> {
+    /// Its labels, distinct; none where the layer has no labels.
+    pub labels: &'a [u32],
+    /// The codes of the layer's input, where there is an index.
+    pub codes: &'a [u16],
+    /// Neurons of the layer.
+    pub units: usize,
+    /// The labels of the batch, where there is one.
+    pub pool: Option<&'a Pool>,
+    /// Appends so many neurons, those with the highest logits.
+    pub exact: &'a mut dyn FnMut(usize, &mut Vec<u32>),
 }
 
 /// Reusable memory of one thread. All votes are zero between samples.
@@ -57,6 +85,7 @@ pub struct Scratch {
     votes: Vec<u8>,
     candidates: Vec<u32>,
     order: Vec<u32>,
+    clocks: Vec<(f64, u32)>,
 }
 
 impl Scratch {
@@ -68,6 +97,7 @@ impl Scratch {
             votes: vec![0; units],
             candidates: vec![0; units + 1],
             order: Vec::with_capacity(units),
+            clocks: vec![],
         }
     }
 }
@@ -77,37 +107,25 @@ impl Sampler {
     /// `config` must be filled in.
     #[must_use]
     pub fn new(config: &SamplerConfig, stripes: Stripes, width: usize) -> Self {
-        let given = |n: Option<usize>| n.unwrap_or_else(|| stripes.rows());
-        match config {
+        let units = stripes.rows();
+        match *config {
             SamplerConfig::Full {} => Self::Full,
-            SamplerConfig::Uniform { n_active, log_q }
-            | SamplerConfig::LogUniform { n_active, log_q }
-            | SamplerConfig::InBatch { n_active, log_q } => {
-                Self::Uniform { n_active: given(*n_active), log_q: *log_q }
+            SamplerConfig::Uniform { n_active, log_q } => {
+                Self::Uniform { n_active: n_active.unwrap_or(units), log_q }
             }
-            SamplerConfig::Oracle { n_active, .. } => {
-                Self::Uniform { n_active: given(*n_active), log_q: true }
+            SamplerConfig::LogUniform { n_active, log_q } => {
+                let n_active = n_active.unwrap_or(units);
+                Self::LogUniform { n_active, log_q, law: LogUniform::new(units) }
             }
-            SamplerConfig::Lsh(config) => {
-                let (tables, rebuild) = (&config.tables, &config.rebuild);
-                let (l, k) = (tables.n_tables.unwrap_or(1), tables.n_hashes.unwrap_or(1));
-                let hash = SimHash::new(l, k, width, tables.seed.unwrap_or(0));
-                let (every, growth) = (rebuild.every.unwrap_or(1), rebuild.growth.unwrap_or(1.0));
-                let n_active = given(config.n_active);
-                let fill = config.fill == Fill::Random;
-                let share = if fill { config.random_share.unwrap_or(0.0) } else { 0.0 };
-                let n_random = (share * n_active as f32) as usize;
-                Self::Lsh(Box::new(Lsh {
-                    index: Index::new(hash, stripes),
-                    rebuild: Rebuild::new(every, growth),
-                    strategy: config.strategy,
-                    n_active,
-                    n_random: if n_active < stripes.rows() { n_random } else { 0 },
-                    bucket_size: given(tables.bucket_size),
-                    fill: config.fill,
-                    ranking: Ranking::new(l, k),
-                }))
+            SamplerConfig::InBatch { n_active, log_q } => {
+                Self::InBatch { n_active: n_active.unwrap_or(units), log_q }
             }
+            SamplerConfig::Oracle { n_active, random_share } => {
+                let n_active = n_active.unwrap_or(units);
+                let n_random = n_random(random_share, n_active, units);
+                Self::Oracle { n_active, n_random }
+            }
+            SamplerConfig::Lsh(ref config) => Self::Lsh(Box::new(Lsh::new(config, stripes, width))),
         }
     }
 
@@ -128,77 +146,105 @@ impl Sampler {
         }
     }
 
-    /// Appends the neurons that are found for a query with these `codes`: no labels, no fill, as
-    /// many as in training and at least `least` where there are so many. `units` neurons stand in
-    /// all.
+    /// Appends the neurons that are found for a query: no labels, no fill, as many as in training,
+    /// and where a limit would leave fewer than `least`, up to that. Without a batch there are no
+    /// labels of others.
     pub fn retrieve(
         &self,
-        (codes, units): (&[u16], usize),
+        query: &mut Query<'_>,
         least: usize,
         rng: &mut Rng,
         scratch: &mut Scratch,
         active: &mut Vec<u32>,
     ) {
+        let (start, units) = (active.len(), query.units);
         match self {
             Self::Full => active.extend(0..units as u32),
             Self::Uniform { n_active, .. } => {
-                let start = active.len();
                 fill::random(least.max(*n_active), (start, units), rng, scratch, active);
-                scratch.forget(&active[start..]);
+            }
+            Self::LogUniform { n_active, law, .. } => {
+                law.draw(least.max(*n_active), (start, units), rng, scratch, active);
+            }
+            Self::InBatch { n_active, .. } => {
+                if let Some(pool) = query.pool {
+                    pool.draw(least.max(*n_active), rng, scratch, active);
+                }
+            }
+            Self::Oracle { n_active, n_random } => {
+                return (query.exact)(least.max(n_active - n_random).min(units), active);
             }
             Self::Lsh(lsh) => {
-                lsh.retrieve(codes, least.max(lsh.n_found()), rng, scratch, active);
+                lsh.retrieve(query.codes, least.max(lsh.n_found()), rng, scratch, active);
+                return;
             }
         }
+        scratch.forget(&active[start..]);
     }
 
-    /// Appends the active set of one sample: its `labels` first, then what is found, then random
-    /// neurons up to `n_active`. Labels must be distinct; a sample without labels has none.
+    /// Appends the active set of one sample: its labels first, then what is found, then random
+    /// neurons.
     pub fn choose(
         &self,
-        labels: &[u32],
-        (codes, units): (&[u16], usize),
+        query: &mut Query<'_>,
         rng: &mut Rng,
         scratch: &mut Scratch,
         active: &mut Vec<u32>,
     ) -> Drawn {
-        if labels.is_empty() {
-            return Drawn::default();
-        }
-        let start = active.len();
-        let (wanted, fill, corrected) = match self {
-            Self::Full => (units, true, false),
-            Self::Uniform { n_active, log_q } => (*n_active, true, *log_q),
-            Self::Lsh(lsh) => {
-                lsh.retrieve(codes, lsh.n_found(), rng, scratch, active);
-                (lsh.n_active, lsh.fill == Fill::Random, lsh.n_random > 0)
+        let (start, units) = (active.len(), query.units);
+        let mut law = match self {
+            Self::Lsh(lsh) => lsh.retrieve(query.codes, lsh.n_found(), rng, scratch, active),
+            Self::Oracle { n_active, n_random } => {
+                (query.exact)(n_active - n_random, active);
+                Law::Fill
             }
+            _ => Law::Fill,
         };
-        scratch.labels_first(labels, start, wanted, active);
+        let most = self.most(units);
+        scratch.labels_first(query.labels, start, most, active);
         let (found, from) = (active.len() - start, active.len());
-        if fill {
-            let missing = wanted.saturating_sub(found);
-            fill::random(missing, (start, units), rng, scratch, active);
+        let missing = most.saturating_sub(found);
+        match self {
+            Self::LogUniform { law: likely, log_q, .. } => {
+                let time = likely.draw(missing, (start, units), rng, scratch, active);
+                law = if *log_q { Law::Clock { time } } else { Law::Fill };
+            }
+            Self::InBatch { log_q, .. } => {
+                let share = query.pool.map_or(1.0, |pool| pool.draw(missing, rng, scratch, active));
+                law = if *log_q { Law::Pool { share } } else { Law::Fill };
+            }
+            Self::Lsh(lsh) => {
+                fill::random(lsh.missing(found), (start, units), rng, scratch, active);
+            }
+            _ => fill::random(missing, (start, units), rng, scratch, active),
         }
         scratch.forget(&active[start..]);
-        let drawn = active.len() - from;
-        let log_q = if corrected && drawn > 0 {
-            (drawn as f64 / (units - found) as f64).ln() as f32
-        } else {
-            0.0
+        let corrected = match self {
+            Self::Uniform { log_q, .. } => *log_q,
+            Self::Oracle { n_random, .. } => *n_random > 0,
+            Self::Lsh(lsh) => lsh.corrects_fill(),
+            Self::LogUniform { .. } | Self::InBatch { .. } | Self::Full => false,
         };
-        Drawn { found, log_q }
+        let drawn = if corrected { active.len() - from } else { 0 };
+        Drawn::new(found, drawn, units, law)
+    }
+
+    /// Neurons computed for a sample at most, unless it has more labels.
+    fn most(&self, units: usize) -> usize {
+        match self {
+            Self::Full => units,
+            Self::Uniform { n_active, .. }
+            | Self::LogUniform { n_active, .. }
+            | Self::InBatch { n_active, .. }
+            | Self::Oracle { n_active, .. } => *n_active,
+            Self::Lsh(lsh) => lsh.n_active(),
+        }
     }
 }
 
-/// The random part of an active set.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Drawn {
-    /// Neurons before the random ones: labels, and what was found.
-    pub found: usize,
-    /// To be subtracted from the logits of the random ones: the log of the probability with which
-    /// one of the neurons that were not found is drawn.
-    pub log_q: f32,
+/// Neurons that are random whatever is found, of `n`; none where all are computed anyway.
+fn n_random(share: Option<f32>, n: usize, units: usize) -> usize {
+    if n < units { (share.unwrap_or(0.0) * n as f32) as usize } else { 0 }
 }
 
 impl Scratch {

@@ -1,13 +1,16 @@
-//! From buckets to neurons: the best by estimated logit, or whole buckets in random order.
+//! From buckets to neurons: the best by estimated logit or count, whole buckets in random order,
+//! or all of them.
 
-use crate::config::Strategy;
+use crate::config::{LogQ, Strategy};
 use crate::lsh::HashTables;
 use crate::rng::Rng;
 
+use super::correct::Law;
 use super::{Lsh, Scratch};
 
 impl Lsh {
-    /// Appends what the tables return for `codes`, at most `n` neurons.
+    /// Appends what the tables return for `codes`, at most `n` neurons, and says how likely each
+    /// was.
     pub(super) fn retrieve(
         &self,
         codes: &[u16],
@@ -15,33 +18,40 @@ impl Lsh {
         rng: &mut Rng,
         scratch: &mut Scratch,
         active: &mut Vec<u32>,
-    ) {
-        match self.strategy {
+    ) -> Law {
+        let law = match self.strategy {
+            Strategy::Topk => self.most_found(codes, (n, 1), rng, scratch, active),
+            Strategy::Threshold { min_count } => {
+                // No count exceeds the number of tables, which fits in a byte.
+                let floor = u8::try_from(min_count).unwrap_or(u8::MAX);
+                self.most_found(codes, (n, floor), rng, scratch, active)
+            }
             Strategy::Vanilla => self.vanilla(codes, n, rng, scratch, active),
-            _ => self.top_k(codes, n, rng, scratch, active),
-        }
+            Strategy::Union => self.union(codes, n, rng, scratch, active),
+        };
+        if self.log_q == LogQ::All { law } else { Law::Fill }
     }
 
-    /// Counts in how many buckets a neuron stands, and keeps those with the best estimated logits.
+    /// Counts in how many buckets a neuron stands, and keeps those with the best grades: see
+    /// [`super::ranking::Ranking`]. Those in fewer than `floor` do not count.
     ///
-    /// A count estimates the angle to the query, and the length of the row is known: see
-    /// [`Ranking`]. Ties go to the neurons seen first, and the first table is drawn at random.
-    fn top_k(
+    /// Ties go to the neurons seen first, and the first table is drawn at random.
+    fn most_found(
         &self,
         codes: &[u16],
-        n: usize,
+        (n, floor): (usize, u8),
         rng: &mut Rng,
         scratch: &mut Scratch,
         active: &mut Vec<u32>,
-    ) {
-        let Scratch { kernels, votes, candidates, order: graded } = scratch;
+    ) -> Law {
+        let Scratch { kernels, votes, candidates, order: graded, .. } = scratch;
         let tables = self.index.tables();
         let n_tables = tables.n_tables();
         // All buckets of a query are a few tens of kilobytes, each somewhere else in memory: asked for
         // together, they arrive while the first ones are counted.
         for (table, &code) in codes.iter().enumerate() {
             let ids = tables.bucket(table, code);
-            let read = &ids[..ids.len().min(self.bucket_size)];
+            let read = &ids[..ids.len().min(self.window)];
             (kernels.prefetch)(bytemuck::cast_slice(read));
         }
         let first = rng.below(n_tables as u32) as usize;
@@ -62,6 +72,7 @@ impl Lsh {
         }
         // Most candidates were found once or twice, by chance: only the best by count are graded.
         let (fewest, _) = threshold(&histogram, GRADED * n);
+        let fewest = fewest.max(floor);
         graded.clear();
         histogram.fill(0);
         for &id in candidates {
@@ -74,6 +85,7 @@ impl Lsh {
             }
         }
         let (least, mut room) = threshold(&histogram, n);
+        let ties = room as f32 / histogram[least as usize].max(1) as f32;
         for &id in graded.iter() {
             let grade = std::mem::take(&mut votes[id as usize]);
             let last_in = grade == least && room > 0;
@@ -82,10 +94,11 @@ impl Lsh {
                 active.push(id);
             }
         }
+        Law::Best { share: self.share(codes), least, ties, floor }
     }
 
     /// Adds whole buckets, tables in random order, until there are enough neurons
-    /// (Chen et al., "SLIDE", section 4.1).
+    /// (Chen et al., "SLIDE", section 4.1). The last bucket is read in part.
     fn vanilla(
         &self,
         codes: &[u16],
@@ -93,19 +106,27 @@ impl Lsh {
         rng: &mut Rng,
         scratch: &mut Scratch,
         active: &mut Vec<u32>,
-    ) {
+    ) -> Law {
         let tables = self.index.tables();
         let (start, end) = (active.len(), active.len() + n);
         let mut order = std::mem::take(&mut scratch.order);
         order.clear();
         order.extend(0..tables.n_tables() as u32);
         rng.shuffle(&mut order);
-        'tables: for &table in &order {
+        let (mut visited, mut read, mut stand) = (0, 0, 0);
+        for &table in &order {
+            if active.len() == end {
+                break;
+            }
             let table = table as usize;
-            for &id in self.bucket(tables, table, codes[table], rng) {
+            let ids = tables.bucket(table, codes[table]);
+            visited += 1;
+            stand += tables.occupancy(table, codes[table]);
+            for &id in self.around(ids, rng) {
                 if active.len() == end {
-                    break 'tables;
+                    break;
                 }
+                read += 1;
                 if std::mem::replace(&mut scratch.votes[id as usize], 1) == 0 {
                     active.push(id);
                 }
@@ -113,9 +134,43 @@ impl Lsh {
         }
         scratch.order = order;
         scratch.forget(&active[start..]);
+        let share = share(read, stand);
+        Law::Any { tables: visited, share, kept: 1.0 }
     }
 
-    /// At most `bucket_size` ids of a bucket: a window at a random place.
+    /// Adds all buckets; of too many neurons a random part stays.
+    fn union(
+        &self,
+        codes: &[u16],
+        n: usize,
+        rng: &mut Rng,
+        scratch: &mut Scratch,
+        active: &mut Vec<u32>,
+    ) -> Law {
+        let tables = self.index.tables();
+        let start = active.len();
+        for (table, &code) in codes.iter().enumerate() {
+            for &id in self.around(tables.bucket(table, code), rng) {
+                if std::mem::replace(&mut scratch.votes[id as usize], 1) == 0 {
+                    active.push(id);
+                }
+            }
+        }
+        let found = &mut active[start..];
+        scratch.forget(found);
+        let (all, kept) = (found.len(), found.len().min(n));
+        if kept < all {
+            for i in 0..kept {
+                found.swap(i, i + rng.below((all - i) as u32) as usize);
+            }
+            active.truncate(start + kept);
+        }
+        let kept = kept as f32 / all.max(1) as f32;
+        Law::Any { tables: codes.len() as u32, share: self.share(codes), kept }
+    }
+
+    /// At most `window` ids of a bucket, at a random place: one slice, so that it can be asked for
+    /// ahead and counted without a branch. Those near the ends of a bucket are less likely.
     #[inline]
     fn bucket<'a>(
         &self,
@@ -125,51 +180,47 @@ impl Lsh {
         rng: &mut Rng,
     ) -> &'a [u32] {
         let ids = tables.bucket(table, code);
-        if ids.len() <= self.bucket_size {
+        if ids.len() <= self.window {
             return ids;
         }
-        let start = rng.below((ids.len() - self.bucket_size + 1) as u32) as usize;
-        &ids[start..start + self.bucket_size]
+        let start = rng.below((ids.len() - self.window + 1) as u32) as usize;
+        &ids[start..start + self.window]
     }
+
+    /// At most `window` ids of a bucket, from a random place around: where a bucket is read in
+    /// part, each id is equally likely.
+    fn around<'a>(&self, ids: &'a [u32], rng: &mut Rng) -> impl Iterator<Item = &'a u32> {
+        let turn = rng.below(ids.len().max(1) as u32) as usize;
+        ids[turn..].iter().chain(&ids[..turn]).take(self.window)
+    }
+
+    /// Share of the ids in the buckets of a query that is read; asked only by those who correct
+    /// for it.
+    fn share(&self, codes: &[u16]) -> f32 {
+        if self.log_q != LogQ::All {
+            return 1.0;
+        }
+        let tables = self.index.tables();
+        let (mut read, mut stand) = (0, 0);
+        for (table, &code) in codes.iter().enumerate() {
+            read += tables.bucket(table, code).len().min(self.window);
+            stand += tables.occupancy(table, code);
+        }
+        share(read, stand)
+    }
+}
+
+/// Share of the ids that stand in some buckets that was read of them.
+///
+/// A row stands more often in long buckets, which are read in part, so it is the ids that are
+/// averaged over, not the buckets.
+fn share(read: usize, stand: usize) -> f32 {
+    if stand == 0 { 1.0 } else { read as f32 / stand as f32 }
 }
 
 /// Candidates that are graded for each neuron that is wanted: enough for rows that are much longer
 /// than others to make up for a smaller count.
 const GRADED: usize = 16;
-
-/// Turns a count and a length into a grade from 1 to 255, in the order of the estimated logits.
-///
-/// A row at angle a stands in the bucket of the query in each table with probability
-/// (1 - a / pi)^K, so a count of c in L tables estimates the cosine as
-/// cos(pi (1 - (c / L)^(1 / K))); the logit is that times the length of the row. Grades are
-/// logarithmic: a step is the same ratio everywhere.
-#[derive(Debug)]
-pub(super) struct Ranking {
-    cosines: Vec<f32>,
-}
-
-impl Ranking {
-    /// For `n_tables` tables of `n_hashes` bits.
-    pub(super) fn new(n_tables: usize, n_hashes: usize) -> Self {
-        let cosine = |count: usize| {
-            let share = (count as f64 / n_tables as f64).min(1.0);
-            let angle = std::f64::consts::PI * (1.0 - share.powf(1.0 / n_hashes as f64));
-            angle.cos().max(0.0) as f32
-        };
-        Self { cosines: (0..=usize::from(u8::MAX)).map(cosine).collect() }
-    }
-
-    #[inline]
-    fn grade(&self, votes: u8, length: f32) -> u8 {
-        let logit = self.cosines[votes as usize] * length;
-        // Sixteen grades to a factor of two: exponent and four bits of the fraction of the float.
-        let bits = (logit.to_bits() >> 19) as i32 - (LOWEST.to_bits() >> 19) as i32;
-        bits.clamp(1, 255) as u8
-    }
-}
-
-/// Grades span 2^16 upwards from here; logits are of order one.
-const LOWEST: f32 = 1.0 / 1024.0;
 
 /// The grade at which `n` neurons are reached, and how many with just that grade belong.
 fn threshold(histogram: &[usize; 256], n: usize) -> (u8, usize) {

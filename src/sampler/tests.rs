@@ -1,8 +1,9 @@
 //! Every sampler against what it promises.
 
+mod calibration;
+
 use super::*;
-use crate::config::OptimizerConfig;
-use crate::config::{LshConfig, TablesConfig};
+use crate::config::{Fill, LshConfig, OptimizerConfig, Strategy, TablesConfig};
 use crate::optim::Param;
 use crate::rng::Stream;
 use crate::rows::Rows;
@@ -11,7 +12,7 @@ use crate::simd::Kernels;
 const UNITS: usize = 500;
 const WIDTH: usize = 16;
 
-fn lsh(strategy: Strategy, n_active: usize, n_tables: usize) -> SamplerConfig {
+fn lsh_config(strategy: Strategy, n_active: usize, n_tables: usize) -> LshConfig {
     let open = LshConfig::open();
     let tables = TablesConfig {
         n_tables: Some(n_tables),
@@ -20,8 +21,11 @@ fn lsh(strategy: Strategy, n_active: usize, n_tables: usize) -> SamplerConfig {
         seed: Some(1),
         ..open.tables.clone()
     };
-    let n_active = Some(n_active);
-    SamplerConfig::Lsh(LshConfig { strategy, n_active, random_share: Some(0.0), tables, ..open })
+    LshConfig { strategy, n_active: Some(n_active), random_share: Some(0.0), tables, ..open }
+}
+
+fn lsh(strategy: Strategy, n_active: usize, n_tables: usize) -> SamplerConfig {
+    SamplerConfig::Lsh(lsh_config(strategy, n_active, n_tables))
 }
 
 fn scratch() -> Scratch {
@@ -34,30 +38,95 @@ fn weights() -> Param {
 }
 
 fn build(config: &SamplerConfig) -> Sampler {
-    let weights = weights();
+    build_on(&weights(), config)
+}
+
+fn build_on(weights: &Param, config: &SamplerConfig) -> Sampler {
     let mut sampler = Sampler::new(config, weights.weights().stripes(), WIDTH);
     if let Some(index) = sampler.index_mut() {
-        index.refresh(&Kernels::available().next().unwrap(), &weights, None);
+        index.refresh(&Kernels::available().next().unwrap(), weights, None);
     }
     sampler
 }
 
-/// The codes that `sampler` gives the weight row of `id`.
-fn codes(sampler: &Sampler, id: u32) -> Vec<u16> {
+/// The codes that `sampler` gives a query.
+fn codes_of(sampler: &Sampler, query: &[f32]) -> Vec<u16> {
     let Some(index) = sampler.index() else { return vec![] };
-    let weights = weights();
     let mut codes = vec![0; index.hash().n_tables()];
-    let query = (weights.weights().row(id), WIDTH);
     let kernels = Kernels::available().next().unwrap();
-    index.hash().codes(&kernels, query, &[0.0], &mut vec![], &mut codes);
+    index.hash().codes(&kernels, (query, query.len()), &[0.0], &mut vec![], &mut codes);
     codes
 }
 
+/// The codes that `sampler` gives the weight row of `id`.
+fn codes(sampler: &Sampler, id: u32) -> Vec<u16> {
+    codes_of(sampler, weights().weights().row(id))
+}
+
+/// Twenty samples of three labels each.
+fn pool() -> Pool {
+    let labels: Vec<[u32; 3]> = (0..20).map(|i| [i, i + 100, 200 + i % 5]).collect();
+    let mut pool = Pool::default();
+    pool.refill(labels.iter().map(|labels| &labels[..]));
+    pool
+}
+
+/// The logits of a layer whose best neurons are those with the highest ids.
+fn best(n: usize, active: &mut Vec<u32>) {
+    active.extend((0..UNITS as u32).rev().take(n));
+}
+
+/// The active set of sample `item`, after what stands in `active`.
+fn choose(sampler: &Sampler, labels: &[u32], item: u64, active: &mut Vec<u32>) -> Drawn {
+    let codes = codes(sampler, 3);
+    let (mut rng, mut scratch) = (Rng::new(0, Stream::Sampler, 0, item), scratch());
+    let pool = &pool();
+    let exact = &mut best;
+    let mut query = Query { labels, codes: &codes, units: UNITS, pool: Some(pool), exact };
+    let drawn = sampler.choose(&mut query, &mut rng, &mut scratch, active);
+    assert!(scratch.votes.iter().all(|&v| v == 0));
+    drawn
+}
+
+/// What is found for sample `item`.
+fn retrieve(sampler: &Sampler, codes: &[u16], item: u64) -> Vec<u32> {
+    let (mut rng, mut scratch) = (Rng::new(0, Stream::Sampler, 0, item), scratch());
+    let pool = &pool();
+    let mut found = vec![];
+    let exact = &mut best;
+    let mut query = Query { labels: &[], codes, units: UNITS, pool: Some(pool), exact };
+    sampler.retrieve(&mut query, 0, &mut rng, &mut scratch, &mut found);
+    assert!(scratch.votes.iter().all(|&v| v == 0));
+    found
+}
+
+fn sorted(ids: &[u32]) -> Vec<u32> {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    ids
+}
+
+/// In how many tables the codes find each row.
+fn count(sampler: &Sampler, codes: &[u16]) -> Vec<usize> {
+    let mut votes = vec![0; UNITS];
+    for (table, &code) in codes.iter().enumerate() {
+        for &id in sampler.index().unwrap().tables().bucket(table, code) {
+            votes[id as usize] += 1;
+        }
+    }
+    votes
+}
+
+/// All that compute sixty neurons for a sample.
 fn samplers() -> Vec<SamplerConfig> {
     vec![
         lsh(Strategy::Topk, 60, 20),
         lsh(Strategy::Vanilla, 60, 20),
+        lsh(Strategy::Threshold { min_count: 3 }, 60, 20),
+        lsh(Strategy::Union, 60, 20),
         SamplerConfig::Uniform { n_active: Some(60), log_q: true },
+        SamplerConfig::LogUniform { n_active: Some(60), log_q: true },
+        SamplerConfig::Oracle { n_active: Some(60), random_share: Some(0.25) },
     ]
 }
 
@@ -65,19 +134,39 @@ fn samplers() -> Vec<SamplerConfig> {
 fn an_active_set_is_the_labels_then_distinct_others_up_to_n_active() {
     for config in samplers() {
         let sampler = build(&config);
-        let mut scratch = scratch();
         for item in 0..50 {
-            let mut rng = Rng::new(0, Stream::Sampler, 0, item);
             let labels = [499, 3, item as u32 + 10];
             let mut active = vec![77];
-            let codes = codes(&sampler, 3);
-            sampler.choose(&labels, (&codes, UNITS), &mut rng, &mut scratch, &mut active);
+            choose(&sampler, &labels, item, &mut active);
             assert_eq!(active[..4], [77, 499, 3, item as u32 + 10]);
-            let mut set = active[1..].to_vec();
-            set.sort_unstable();
+            let mut set = sorted(&active[1..]);
             set.dedup();
             assert_eq!(set.len(), 60);
-            assert!(scratch.votes.iter().all(|&v| v == 0));
+        }
+    }
+}
+
+#[test]
+fn without_labels_a_set_is_as_large() {
+    for config in samplers() {
+        let mut active = vec![];
+        choose(&build(&config), &[], 0, &mut active);
+        assert_eq!(active.len(), 60, "{config:?}");
+    }
+}
+
+#[test]
+fn the_same_sample_gets_the_same_set_and_another_one_another() {
+    for config in samplers() {
+        let sampler = build(&config);
+        let set = |item| {
+            let mut active = vec![];
+            choose(&sampler, &[5], item, &mut active);
+            active
+        };
+        assert_eq!(set(7), set(7));
+        if !matches!(&config, SamplerConfig::Lsh(lsh) if lsh.strategy == Strategy::Topk) {
+            assert_ne!(sorted(&set(7)), sorted(&set(8)), "{config:?}");
         }
     }
 }
@@ -85,67 +174,150 @@ fn an_active_set_is_the_labels_then_distinct_others_up_to_n_active() {
 #[test]
 fn more_labels_than_n_active_are_all_active() {
     for config in samplers() {
-        let sampler = build(&config);
         let labels: Vec<u32> = (100..200).collect();
         let mut active = vec![];
-        let mut rng = Rng::new(0, Stream::Sampler, 0, 0);
-        let codes = codes(&sampler, 0);
-        let mut scratch = scratch();
-        sampler.choose(&labels, (&codes, UNITS), &mut rng, &mut scratch, &mut active);
+        choose(&build(&config), &labels, 0, &mut active);
         assert_eq!(active, labels);
     }
 }
 
 #[test]
 fn all_neurons_can_be_active() {
-    for config in [lsh(Strategy::Topk, UNITS, 3), SamplerConfig::Full {}] {
-        let sampler = build(&config);
+    for config in [
+        lsh(Strategy::Topk, UNITS, 3),
+        SamplerConfig::LogUniform { n_active: Some(UNITS), log_q: true },
+        SamplerConfig::Oracle { n_active: Some(UNITS), random_share: Some(0.5) },
+        SamplerConfig::Full {},
+    ] {
         let mut active = vec![];
-        let mut rng = Rng::new(0, Stream::Sampler, 0, 0);
-        let codes = codes(&sampler, 8);
-        let mut scratch = scratch();
-        sampler.choose(&[8], (&codes, UNITS), &mut rng, &mut scratch, &mut active);
-        active.sort_unstable();
-        assert!(active.iter().copied().eq(0..UNITS as u32));
+        choose(&build(&config), &[8], 0, &mut active);
+        assert_eq!(active[0], 8);
+        assert!(sorted(&active).into_iter().eq(0..UNITS as u32), "{config:?}");
     }
 }
 
 #[test]
-fn a_sample_without_labels_has_no_active_neurons() {
-    for config in samplers() {
-        let mut active = vec![];
-        let sampler = build(&config);
-        let codes = codes(&sampler, 0);
-        let mut rng = Rng::new(0, Stream::Sampler, 0, 0);
-        let mut scratch = scratch();
-        sampler.choose(&[], (&codes, UNITS), &mut rng, &mut scratch, &mut active);
-        assert!(active.is_empty());
+fn from_min_active_on_nothing_is_filled_in() {
+    let n_tables = 3;
+    for strategy in [Strategy::Union, Strategy::Threshold { min_count: 2 }] {
+        for (min_active, fill) in [(1, Fill::Random), (400, Fill::Random), (400, Fill::None)] {
+            let open = lsh_config(strategy, UNITS, n_tables);
+            let config = LshConfig { min_active: Some(min_active), fill, ..open };
+            let sampler = build(&SamplerConfig::Lsh(config));
+            let codes = codes(&sampler, 3);
+            let least = if strategy == Strategy::Union { 1 } else { 2 };
+            let votes = count(&sampler, &codes);
+            let expected: Vec<u32> =
+                (0..UNITS as u32).filter(|&id| votes[id as usize] >= least).collect();
+            assert_eq!(sorted(&retrieve(&sampler, &codes, 0)), expected);
+            assert!(expected.contains(&3) && (5..300).contains(&expected.len()));
+            let mut active = vec![];
+            let drawn = choose(&sampler, &[3], 0, &mut active);
+            assert_eq!(sorted(&active[..drawn.found]), expected);
+            let filled = min_active == 400 && fill == Fill::Random;
+            assert_eq!(active.len(), if filled { 400 } else { expected.len() });
+        }
     }
+}
+
+#[test]
+fn of_too_many_a_threshold_keeps_those_in_most_tables() {
+    let sampler = build(&lsh(Strategy::Threshold { min_count: 2 }, 20, 20));
+    for id in 0..20 {
+        let codes = codes(&sampler, id);
+        let votes = count(&sampler, &codes);
+        let found = retrieve(&sampler, &codes, 0);
+        assert_eq!(found.len(), 20);
+        let worst = found.iter().map(|&id| votes[id as usize]).min().unwrap();
+        let rest = (0..UNITS as u32).filter(|id| !found.contains(id));
+        assert!(rest.map(|id| votes[id as usize]).max().unwrap() <= worst);
+    }
+}
+
+#[test]
+fn vanilla_takes_whole_buckets_of_tables_in_random_order() {
+    let sampler = build(&lsh(Strategy::Vanilla, UNITS, 20));
+    let codes = codes(&sampler, 3);
+    let all = sorted(&retrieve(&sampler, &codes, 0));
+    let votes = count(&sampler, &codes);
+    assert!(all.iter().copied().eq((0..UNITS as u32).filter(|&id| votes[id as usize] > 0)));
+    let few = build(&lsh(Strategy::Vanilla, 100, 20));
+    let first = |item| {
+        let found = retrieve(&few, &codes, item);
+        assert_eq!(found.len(), 100);
+        let whole = |table: &usize| {
+            let bucket = few.index().unwrap().tables().bucket(*table, codes[*table]);
+            bucket.len() <= 100 && sorted(&found[..bucket.len()]) == sorted(bucket)
+        };
+        (0..20).find(whole).unwrap()
+    };
+    assert!((1..10).any(|item| first(item) != first(0)));
+}
+
+#[test]
+fn the_oracle_finds_the_best() {
+    let sampler = build(&SamplerConfig::Oracle { n_active: Some(60), random_share: Some(0.25) });
+    assert!(retrieve(&sampler, &[], 0).into_iter().eq((455..500).rev()));
+    let mut active = vec![];
+    let drawn = choose(&sampler, &[0, 499], 0, &mut active);
+    assert_eq!(active[..3], [0, 499, 498]);
+    assert_eq!((drawn.found, active.len()), (46, 60));
+}
+
+#[test]
+fn in_batch_takes_the_labels_of_the_other_samples() {
+    let sampler = build(&SamplerConfig::InBatch { n_active: Some(UNITS), log_q: true });
+    let mut active = vec![];
+    choose(&sampler, &[3, 103, 203], 0, &mut active);
+    assert_eq!(active[..3], [3, 103, 203]);
+    let expected: Vec<u32> = (0..20).chain(100..120).chain(200..205).collect();
+    assert_eq!(sorted(&active), expected);
+    assert_eq!(sorted(&retrieve(&sampler, &[], 0)), expected);
+    let few = build(&SamplerConfig::InBatch { n_active: Some(10), log_q: true });
+    let mut counts = vec![0_u32; UNITS];
+    for item in 0..2000 {
+        active.clear();
+        choose(&few, &[3, 103, 203], item, &mut active);
+        assert_eq!(active.len(), 10);
+        for &id in &active[3..] {
+            counts[id as usize] += 1;
+        }
+    }
+    // Seven of 42 others, each equally likely.
+    let (share, draws) = (7.0_f64 / 42.0, 2000.0);
+    let others = expected.iter().filter(|id| ![3, 103, 203].contains(id));
+    for &id in others {
+        let error = (share * (1.0 - share) * draws).sqrt();
+        assert!((f64::from(counts[id as usize]) - share * draws).abs() < 4.5 * error);
+    }
+}
+
+#[test]
+fn a_pool_knows_how_likely_a_label_is_to_be_in_it() {
+    let pool = pool();
+    assert_eq!(pool.ids().len(), 45);
+    // One of nineteen others, and four of nineteen.
+    let expected = |count: f64| (1.0 - (1.0 - count / 19.0).powi(19)).ln() as f32;
+    assert!((pool.log_q(7) - expected(1.0)).abs() < 1e-6);
+    assert!((pool.log_q(202) - expected(4.0)).abs() < 1e-6);
+    assert_eq!(pool.log_q(50), 0.0);
 }
 
 #[test]
 fn top_k_keeps_those_with_the_best_estimated_logits() {
     let (n_active, n_tables, n_hashes) = (40, 20, 4);
     let sampler = build(&lsh(Strategy::Topk, n_active, n_tables));
-    let (index, weights) = (sampler.index().unwrap(), weights());
+    let weights = weights();
     for id in 0..50 {
         let codes = codes(&sampler, id);
-        let mut votes = vec![0; UNITS];
-        for (table, &code) in codes.iter().enumerate() {
-            for &id in index.tables().bucket(table, code) {
-                votes[id as usize] += 1;
-            }
-        }
+        let votes = count(&sampler, &codes);
         let logit = |id: u32| {
             let row = weights.weights().row(id).iter().map(|&w| f64::from(w) * f64::from(w));
-            let share = f64::from(votes[id as usize]) / n_tables as f64;
+            let share = votes[id as usize] as f64 / n_tables as f64;
             let angle = std::f64::consts::PI * (1.0 - share.powf(1.0 / f64::from(n_hashes)));
             angle.cos().max(0.0) * row.sum::<f64>().sqrt()
         };
-        let mut found = vec![];
-        let mut rng = Rng::new(0, Stream::Sampler, 0, 0);
-        let mut scratch = scratch();
-        sampler.retrieve((&codes, UNITS), 0, &mut rng, &mut scratch, &mut found);
+        let found = retrieve(&sampler, &codes, 0);
         let rest = (0..UNITS as u32).filter(|id| votes[*id as usize] > 0 && !found.contains(id));
         let best_left_out = rest.map(logit).fold(0.0, f64::max);
         let worst = found.iter().map(|&id| logit(id)).fold(f64::MAX, f64::min);
@@ -158,12 +330,8 @@ fn top_k_keeps_those_with_the_best_estimated_logits() {
 fn uniform_draws_every_neuron_equally_often() {
     let sampler = build(&SamplerConfig::Uniform { n_active: Some(60), log_q: true });
     let (draws, mut counts) = (4000, vec![0_u32; UNITS]);
-    let mut scratch = scratch();
     for item in 0..draws {
-        let mut rng = Rng::new(4, Stream::Sampler, 0, item);
-        let mut found = vec![];
-        sampler.retrieve((&[], UNITS), 0, &mut rng, &mut scratch, &mut found);
-        for id in found {
+        for id in retrieve(&sampler, &[], item) {
             counts[id as usize] += 1;
         }
     }
@@ -178,44 +346,20 @@ fn uniform_draws_every_neuron_equally_often() {
 fn uniform_corrects_by_the_probability_of_being_drawn() {
     let sampler = build(&SamplerConfig::Uniform { n_active: Some(60), log_q: true });
     let labels: Vec<u32> = (0..10).collect();
-    let (mut rng, mut scratch) = (Rng::new(0, Stream::Sampler, 0, 0), scratch());
-    let drawn = sampler.choose(&labels, (&[], UNITS), &mut rng, &mut scratch, &mut vec![]);
-    assert_eq!(drawn, Drawn { found: 10, log_q: (50.0_f64 / 490.0).ln() as f32 });
+    let drawn = choose(&sampler, &labels, 0, &mut vec![]);
+    assert_eq!(drawn, Drawn::new(10, 50, UNITS, Law::Fill));
+    assert_eq!(drawn.log_q(), (50.0_f64 / 490.0).ln() as f32);
+    let sampler = build(&SamplerConfig::Uniform { n_active: Some(60), log_q: false });
+    assert_eq!(choose(&sampler, &labels, 0, &mut vec![]).log_q(), 0.0);
 }
 
 #[test]
 fn a_share_of_random_neurons_stands_for_all_that_were_not_found() {
-    let mut config = lsh(Strategy::Topk, 60, 20);
-    if let SamplerConfig::Lsh(lsh) = &mut config {
-        lsh.random_share = Some(0.25);
-    }
-    let sampler = build(&config);
-    let codes = codes(&sampler, 3);
-    let (mut rng, mut scratch) = (Rng::new(0, Stream::Sampler, 0, 0), scratch());
+    let config = LshConfig { random_share: Some(0.25), ..lsh_config(Strategy::Topk, 60, 20) };
+    let sampler = build(&SamplerConfig::Lsh(config));
     let mut active = vec![];
-    let drawn = sampler.choose(&[3], (&codes, UNITS), &mut rng, &mut scratch, &mut active);
+    let drawn = choose(&sampler, &[3], 0, &mut active);
     // 45 from the tables; the label is one of them.
-    assert_eq!(drawn, Drawn { found: 45, log_q: (15.0_f64 / 455.0).ln() as f32 });
+    assert_eq!(drawn, Drawn::new(45, 15, UNITS, Law::Fill));
     assert_eq!(active.len(), 60);
-}
-
-#[test]
-fn the_corrected_sum_is_an_unbiased_estimate_of_the_whole() {
-    // With logits a, sum exp(a) over all neurons = E[sum over found + sum over drawn exp(a - log q)].
-    let sampler = build(&SamplerConfig::Uniform { n_active: Some(60), log_q: true });
-    let weight = |id: u32| 1.0 + f64::from(id % 7);
-    let whole: f64 = (0..UNITS as u32).map(weight).sum();
-    let (repeats, mut scratch) = (4000, scratch());
-    let estimates: Vec<f64> = (0..repeats)
-        .map(|item| {
-            let (mut rng, mut active) = (Rng::new(8, Stream::Sampler, 0, item as u64), vec![]);
-            let drawn = sampler.choose(&[4], (&[], UNITS), &mut rng, &mut scratch, &mut active);
-            let (found, random) = active.split_at(drawn.found);
-            let sum = |ids: &[u32]| ids.iter().map(|&id| weight(id)).sum::<f64>();
-            sum(found) + sum(random) * f64::from(-drawn.log_q).exp()
-        })
-        .collect();
-    let mean = estimates.iter().sum::<f64>() / f64::from(repeats);
-    let variance = estimates.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(repeats);
-    assert!((mean - whole).abs() < 4.0 * (variance / f64::from(repeats)).sqrt(), "{mean} {whole}");
 }

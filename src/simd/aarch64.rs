@@ -6,13 +6,13 @@
 
 use std::arch::aarch64::{
     float32x4_t, vaddq_f32, vaddq_s32, vbicq_u32, vcltq_f32, vcvtq_s32_f32, vdivq_f32, vdupq_n_f32,
-    vdupq_n_s32, vfmaq_f32, vld1q_f32, vmaxq_f32, vminq_f32, vmulq_f32, vpaddq_f32,
-    vreinterpretq_f32_s32, vreinterpretq_f32_u32, vreinterpretq_u32_f32, vrndnq_f32, vshlq_n_s32,
-    vsqrtq_f32, vst1q_f32, vsubq_f32,
+    vdupq_n_s32, vfmaq_f32, vld1_u16, vld1q_f32, vmaxq_f32, vminq_f32, vmovl_u16, vmulq_f32,
+    vpaddq_f32, vreinterpretq_f32_s32, vreinterpretq_f32_u32, vreinterpretq_u32_f32, vrndnq_f32,
+    vshlq_n_s32, vshlq_n_u32, vsqrtq_f32, vst1q_f32, vsubq_f32,
 };
 use std::arch::is_aarch64_feature_detected;
 
-use super::{Isa, Kernels, LANES, gemm, kernels};
+use super::{Bf16, Isa, Kernels, LANES, columns, gemm, kernels, updates};
 
 /// Proof of NEON. A vector is four quarters, so that the kernels see sixteen lanes.
 #[derive(Clone, Copy)]
@@ -60,6 +60,18 @@ impl Neon {
     fn load_quarter(self, x: &[f32; LANES / 4]) -> float32x4_t {
         // SAFETY: the token; `x` is four readable floats.
         unsafe { vld1q_f32(x.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn load_quarter_bf16(self, x: &[Bf16; LANES / 4]) -> float32x4_t {
+        // SAFETY: the token; `x` is four readable halves.
+        let halves = unsafe { vld1_u16(x.as_ptr().cast()) };
+        // SAFETY: the token.
+        let words = unsafe { vmovl_u16(halves) };
+        // SAFETY: the token.
+        let words = unsafe { vshlq_n_u32::<16>(words) };
+        // SAFETY: the token.
+        unsafe { vreinterpretq_f32_u32(words) }
     }
 
     #[inline(always)]
@@ -138,6 +150,17 @@ impl Isa for Neon {
     }
 
     #[inline(always)]
+    fn load_bf16(self, x: &[Bf16; LANES]) -> Self::V {
+        let (quarters, _) = x.as_chunks();
+        [
+            self.load_quarter_bf16(&quarters[0]),
+            self.load_quarter_bf16(&quarters[1]),
+            self.load_quarter_bf16(&quarters[2]),
+            self.load_quarter_bf16(&quarters[3]),
+        ]
+    }
+
+    #[inline(always)]
     fn store(self, x: &mut [f32; LANES], v: Self::V) {
         let (quarters, _) = x.as_chunks_mut();
         self.store_quarter(&mut quarters[0], v[0]);
@@ -147,7 +170,7 @@ impl Isa for Neon {
     }
 
     #[inline(always)]
-    fn prefetch(self, x: &[f32; LANES]) {
+    fn prefetch<T>(self, x: &[T; LANES]) {
         // SAFETY: a prefetch changes nothing but the cache, and may name any address.
         unsafe {
             std::arch::asm!(
@@ -182,11 +205,8 @@ macro_rules! with_neon {
 
 /// One entry of the NEON table.
 macro_rules! entry {
-    (gemm $($signature:tt)*) => {
-        with_neon!(gemm::gemm, $($signature)*)
-    };
-    ($kernel:ident $($signature:tt)*) => {
-        with_neon!(kernels::$kernel, $($signature)*)
+    ($module:ident::$kernel:ident $($signature:tt)*) => {
+        with_neon!($module::$kernel, $($signature)*)
     };
 }
 

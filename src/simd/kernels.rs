@@ -4,10 +4,11 @@
 //! A tail shorter than a vector is copied to one padded with zeros, so that its entries go
 //! through the same instructions as all others.
 
-use super::{AdamStep, Isa, LANES};
+use super::element::Element;
+use super::{Isa, LANES};
 
 /// Rows whose dot products share one read of `x`.
-const GROUP: usize = 4;
+pub(super) const GROUP: usize = 4;
 
 /// Floats between the row in use and the row being fetched: half of a 32 KiB cache. Less leaves
 /// memory idle, more drives out what was fetched.
@@ -21,20 +22,26 @@ fn rows_ahead(width: usize) -> usize {
 
 /// `tail` and then zeros.
 #[inline(always)]
-fn padded(tail: &[f32]) -> [f32; LANES] {
-    let mut chunk = [0.0; LANES];
+pub(super) fn padded<E: Element>(tail: &[E]) -> [E; LANES] {
+    let mut chunk = [E::default(); LANES];
     chunk[..tail.len()].copy_from_slice(tail);
     chunk
 }
 
 /// Row `row` of a matrix with `width` columns.
 #[inline(always)]
-fn row_of(weights: &[f32], row: u32, width: usize) -> &[f32] {
+pub(super) fn row_of<E>(weights: &[E], row: u32, width: usize) -> &[E] {
     &weights[row as usize * width..][..width]
 }
 
 #[inline(always)]
-pub(super) fn dot_rows<I: Isa>(isa: I, weights: &[f32], rows: &[u32], x: &[f32], out: &mut [f32]) {
+pub(super) fn dot_rows<I: Isa, E: Element>(
+    isa: I,
+    weights: &[E],
+    rows: &[u32],
+    x: &[f32],
+    out: &mut [f32],
+) {
     assert_eq!(rows.len(), out.len(), "one output for every row");
     let (groups, rest) = rows.as_chunks::<GROUP>();
     let (group_outs, rest_out) = out.as_chunks_mut::<GROUP>();
@@ -52,16 +59,16 @@ pub(super) fn dot_rows<I: Isa>(isa: I, weights: &[f32], rows: &[u32], x: &[f32],
 
 /// The dot products of `x` with the rows `group`, fetching the rows `ahead` meanwhile.
 #[inline(always)]
-fn dot_group<I: Isa>(
+fn dot_group<I: Isa, E: Element>(
     isa: I,
-    weights: &[f32],
+    weights: &[E],
     group: [u32; GROUP],
     ahead: [u32; GROUP],
     x: &[f32],
 ) -> [f32; GROUP] {
     let (x_chunks, x_tail) = x.as_chunks::<LANES>();
-    let (mut near, mut far) = ([x_chunks; GROUP], [x_chunks; GROUP]);
-    let mut tails = [x_tail; GROUP];
+    let (first, first_tail) = row_of(weights, group[0], x.len()).as_chunks::<LANES>();
+    let (mut near, mut far, mut tails) = ([first; GROUP], [first; GROUP], [first_tail; GROUP]);
     for i in 0..GROUP {
         (near[i], tails[i]) = row_of(weights, group[i], x.len()).as_chunks();
         far[i] = row_of(weights, ahead[i], x.len()).as_chunks().0;
@@ -71,22 +78,22 @@ fn dot_group<I: Isa>(
         let x = isa.load(x);
         for i in 0..GROUP {
             isa.prefetch(&far[i][chunk]);
-            acc[i] = isa.mul_add(isa.load(&near[i][chunk]), x, acc[i]);
+            acc[i] = isa.mul_add(E::load(isa, &near[i][chunk]), x, acc[i]);
         }
     }
     if !x_tail.is_empty() {
         let x = isa.load(&padded(x_tail));
         for i in 0..GROUP {
-            acc[i] = isa.mul_add(isa.load(&padded(tails[i])), x, acc[i]);
+            acc[i] = isa.mul_add(E::load(isa, &padded(tails[i])), x, acc[i]);
         }
     }
     isa.sums(acc)
 }
 
 #[inline(always)]
-pub(super) fn axpy_rows<I: Isa>(
+pub(super) fn axpy_rows<I: Isa, E: Element>(
     isa: I,
-    weights: &[f32],
+    weights: &[E],
     rows: &[u32],
     coefs: &[f32],
     y: &mut [f32],
@@ -114,21 +121,21 @@ pub(super) fn axpy_rows<I: Isa>(
         let mut acc = isa.load(&padded(tail));
         for (&row, &coef) in rows.iter().zip(coefs) {
             let (_, row_tail) = row_of(weights, row, width).as_chunks::<LANES>();
-            acc = isa.mul_add(isa.splat(coef), isa.load(&padded(row_tail)), acc);
+            acc = isa.mul_add(isa.splat(coef), E::load(isa, &padded(row_tail)), acc);
         }
         store_tail(isa, tail, acc);
     }
 }
 
 /// `coefs[k] * weights[rows[k]]`, to be summed over k.
-struct Terms<'a> {
-    weights: &'a [f32],
+struct Terms<'a, E> {
+    weights: &'a [E],
     rows: &'a [u32],
     coefs: &'a [f32],
     width: usize,
 }
 
-impl Terms<'_> {
+impl<E: Element> Terms<'_, E> {
     /// Adds the terms' chunks from number `at` on to `panel`, which stays in registers over all
     /// rows. Returns the size of the panel.
     #[inline(always)]
@@ -149,7 +156,7 @@ impl Terms<'_> {
             let coef = isa.splat(coef);
             for i in 0..P {
                 isa.prefetch(&far[i]);
-                acc[i] = isa.mul_add(coef, isa.load(&near[i]), acc[i]);
+                acc[i] = isa.mul_add(coef, E::load(isa, &near[i]), acc[i]);
             }
         }
         for i in 0..P {
@@ -160,14 +167,14 @@ impl Terms<'_> {
 
     /// The whole vectors of one row.
     #[inline(always)]
-    fn chunks(&self, row: u32) -> &[[f32; LANES]] {
+    fn chunks(&self, row: u32) -> &[[E; LANES]] {
         row_of(self.weights, row, self.width).as_chunks().0
     }
 }
 
 /// Writes as many lanes as `tail` holds.
 #[inline(always)]
-fn store_tail<I: Isa>(isa: I, tail: &mut [f32], v: I::V) {
+pub(super) fn store_tail<I: Isa>(isa: I, tail: &mut [f32], v: I::V) {
     let mut chunk = [0.0; LANES];
     isa.store(&mut chunk, v);
     tail.copy_from_slice(&chunk[..tail.len()]);
@@ -229,56 +236,6 @@ pub(super) fn scale<I: Isa>(isa: I, a: f32, x: &mut [f32]) {
     for x in tail {
         *x *= a;
     }
-}
-
-#[inline(always)]
-pub(super) fn adam<I: Isa>(
-    isa: I,
-    step: &AdamStep,
-    w: &mut [f32],
-    m: &mut [f32],
-    v: &mut [f32],
-    g: &[f32],
-) {
-    let lengths = [w.len(), m.len(), v.len()];
-    assert_eq!(lengths, [g.len(); 3], "weights and means as long as the gradient");
-    let (w_chunks, w_tail) = w.as_chunks_mut::<LANES>();
-    let (m_chunks, m_tail) = m.as_chunks_mut::<LANES>();
-    let (v_chunks, v_tail) = v.as_chunks_mut::<LANES>();
-    let (g_chunks, g_tail) = g.as_chunks::<LANES>();
-    for (((w, m), v), g) in w_chunks.iter_mut().zip(m_chunks).zip(v_chunks).zip(g_chunks) {
-        adam_chunk(isa, step, w, m, v, g);
-    }
-    if !g_tail.is_empty() {
-        let (mut w, mut m, mut v) = (padded(w_tail), padded(m_tail), padded(v_tail));
-        adam_chunk(isa, step, &mut w, &mut m, &mut v, &padded(g_tail));
-        w_tail.copy_from_slice(&w[..w_tail.len()]);
-        m_tail.copy_from_slice(&m[..m_tail.len()]);
-        v_tail.copy_from_slice(&v[..v_tail.len()]);
-    }
-}
-
-/// One vector of [`adam`].
-#[inline(always)]
-fn adam_chunk<I: Isa>(
-    isa: I,
-    step: &AdamStep,
-    w: &mut [f32; LANES],
-    m: &mut [f32; LANES],
-    v: &mut [f32; LANES],
-    g: &[f32; LANES],
-) {
-    let gradient = isa.load(g);
-    let fresh = isa.mul(isa.splat(1.0 - step.beta1), gradient);
-    let mean = isa.mul_add(isa.splat(step.beta1), isa.load(m), fresh);
-    let fresh = isa.mul(isa.mul(isa.splat(1.0 - step.beta2), gradient), gradient);
-    let square = isa.mul_add(isa.splat(step.beta2), isa.load(v), fresh);
-    let root = isa.sqrt(isa.mul(square, isa.splat(step.bias2)));
-    let move_by = isa.mul(mean, isa.splat(step.lr * step.bias1));
-    let move_by = isa.div(move_by, isa.add(root, isa.splat(step.eps)));
-    isa.store(m, mean);
-    isa.store(v, square);
-    isa.store(w, isa.sub(isa.load(w), move_by));
 }
 
 #[inline(always)]

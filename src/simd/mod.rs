@@ -9,37 +9,90 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-/// A [`Kernels`] table, each entry made by `$entry!(kernel(arguments) -> result)`.
+/// A [`Kernels`] table, each entry made by `$entry!(module::kernel(arguments) -> result)`.
 macro_rules! table {
     ($name:literal, $entry:ident) => {
         $crate::simd::Kernels {
             name: $name,
-            dot_rows: $entry!(dot_rows(
+            dot_rows: $entry!(kernels::dot_rows(
                 weights: &[f32],
                 rows: &[u32],
                 x: &[f32],
                 out: &mut [f32]
             )),
-            axpy_rows: $entry!(axpy_rows(
+            dot_rows_bf16: $entry!(kernels::dot_rows(
+                weights: &[$crate::simd::Bf16],
+                rows: &[u32],
+                x: &[f32],
+                out: &mut [f32]
+            )),
+            axpy_rows: $entry!(kernels::axpy_rows(
                 weights: &[f32],
                 rows: &[u32],
                 coefs: &[f32],
                 y: &mut [f32]
             )),
-            dot: $entry!(dot(x: &[f32], y: &[f32]) -> f32),
-            axpy: $entry!(axpy(a: f32, x: &[f32], y: &mut [f32])),
-            scale: $entry!(scale(a: f32, x: &mut [f32])),
-            prefetch: $entry!(prefetch(x: &[f32])),
-            adam: $entry!(adam(
+            axpy_rows_bf16: $entry!(kernels::axpy_rows(
+                weights: &[$crate::simd::Bf16],
+                rows: &[u32],
+                coefs: &[f32],
+                y: &mut [f32]
+            )),
+            dot_columns: $entry!(columns::dot_columns(
+                weights: (&[f32], usize),
+                rows: &[u32],
+                columns: &[u32],
+                values: &[f32],
+                out: &mut [f32]
+            )),
+            dot_columns_bf16: $entry!(columns::dot_columns(
+                weights: (&[$crate::simd::Bf16], usize),
+                rows: &[u32],
+                columns: &[u32],
+                values: &[f32],
+                out: &mut [f32]
+            )),
+            axpy_columns: $entry!(columns::axpy_columns(
+                weights: (&[f32], usize),
+                rows: &[u32],
+                coefs: &[f32],
+                columns: &[u32],
+                out: &mut [f32]
+            )),
+            axpy_columns_bf16: $entry!(columns::axpy_columns(
+                weights: (&[$crate::simd::Bf16], usize),
+                rows: &[u32],
+                coefs: &[f32],
+                columns: &[u32],
+                out: &mut [f32]
+            )),
+            dot: $entry!(kernels::dot(x: &[f32], y: &[f32]) -> f32),
+            axpy: $entry!(kernels::axpy(a: f32, x: &[f32], y: &mut [f32])),
+            scale: $entry!(kernels::scale(a: f32, x: &mut [f32])),
+            prefetch: $entry!(kernels::prefetch(x: &[f32])),
+            adam: $entry!(updates::adam(
                 step: &$crate::simd::AdamStep,
                 w: &mut [f32],
                 m: &mut [f32],
                 v: &mut [f32],
                 g: &[f32]
             )),
-            max: $entry!(max(x: &[f32]) -> f32),
-            exp_sum: $entry!(exp_sum(shift: f32, x: &mut [f32]) -> f32),
-            gemm: $entry!(gemm(
+            momentum: $entry!(updates::momentum(
+                step: &$crate::simd::MomentumStep,
+                w: &mut [f32],
+                m: &mut [f32],
+                g: &[f32]
+            )),
+            clip: $entry!(updates::clip(limit: f32, x: &mut [f32])),
+            widen: $entry!(updates::widen(x: &[$crate::simd::Bf16], out: &mut [f32])),
+            round: $entry!(updates::round(
+                dice: (u64, u32),
+                x: &[f32],
+                out: &mut [$crate::simd::Bf16]
+            )),
+            max: $entry!(kernels::max(x: &[f32]) -> f32),
+            exp_sum: $entry!(kernels::exp_sum(shift: f32, x: &mut [f32]) -> f32),
+            gemm: $entry!(gemm::gemm(
                 dims: [usize; 3],
                 a: &[f32],
                 lda: usize,
@@ -55,14 +108,22 @@ macro_rules! table {
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "vendor intrinsics; every block names its proof")]
 mod aarch64;
+mod columns;
+mod element;
 mod gemm;
 mod kernels;
 mod portable;
 #[cfg(test)]
 mod tests;
+mod updates;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "vendor intrinsics; every block names its proof")]
 mod x86;
+
+pub use element::Bf16;
+pub(crate) use element::dice;
+
+use columns::Lanes;
 
 /// Floats in one vector, on every instruction set.
 pub const LANES: usize = 16;
@@ -82,8 +143,15 @@ trait Isa: Copy {
     fn load(self, x: &[f32; LANES]) -> Self::V;
     /// Writes one vector.
     fn store(self, x: &mut [f32; LANES], v: Self::V);
-    /// Asks for `x` to be brought near, without waiting for it.
-    fn prefetch(self, x: &[f32; LANES]);
+    /// Reads one vector of halves.
+    fn load_bf16(self, x: &[Bf16; LANES]) -> Self::V;
+    /// Reads the entries of `row` at the columns of `lanes`.
+    #[inline(always)]
+    fn gather(self, row: &[f32], lanes: Lanes<'_>) -> Self::V {
+        self.load(&columns::one_by_one(row, lanes))
+    }
+    /// Asks for the start of `x` to be brought near, without waiting for it.
+    fn prefetch<T>(self, x: &[T; LANES]);
     /// `a + b`
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a - b`
@@ -125,6 +193,12 @@ pub struct AdamStep {
     pub beta1: f32,
     /// Decay of the mean of its square.
     pub beta2: f32,
+    /// What is left of the mean: `beta1`, or its power where steps were missed.
+    pub keep1: f32,
+    /// What is left of the mean square: `beta2`, or its power.
+    pub keep2: f32,
+    /// What is left of the weight: 1, or less with decoupled weight decay.
+    pub decay: f32,
     /// Keeps the divisor from zero.
     pub eps: f32,
     /// `1 / (1 - beta1^t)`, which removes the pull of the first mean to its start at zero.
@@ -133,14 +207,36 @@ pub struct AdamStep {
     pub bias2: f32,
 }
 
+/// The constants of one step of gradient descent with momentum; see [`Kernels::momentum`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MomentumStep {
+    /// Learning rate.
+    pub lr: f32,
+    /// Share of the sum of gradients that is kept.
+    pub momentum: f32,
+    /// Whether the sum is taken one step ahead.
+    pub nesterov: bool,
+}
+
 /// The signature of [`Kernels::dot_rows`].
-pub type DotRows = fn(weights: &[f32], rows: &[u32], x: &[f32], out: &mut [f32]);
+pub type DotRows<E = f32> = fn(weights: &[E], rows: &[u32], x: &[f32], out: &mut [f32]);
 
 /// The signature of [`Kernels::axpy_rows`].
-pub type AxpyRows = fn(weights: &[f32], rows: &[u32], coefs: &[f32], y: &mut [f32]);
+pub type AxpyRows<E = f32> = fn(weights: &[E], rows: &[u32], coefs: &[f32], y: &mut [f32]);
+
+/// The signature of [`Kernels::dot_columns`].
+pub type DotColumns<E = f32> =
+    fn(weights: (&[E], usize), rows: &[u32], columns: &[u32], values: &[f32], out: &mut [f32]);
+
+/// The signature of [`Kernels::axpy_columns`].
+pub type AxpyColumns<E = f32> =
+    fn(weights: (&[E], usize), rows: &[u32], coefs: &[f32], columns: &[u32], out: &mut [f32]);
 
 /// The signature of [`Kernels::adam`].
 pub type Adam = fn(step: &AdamStep, w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32]);
+
+/// The signature of [`Kernels::momentum`].
+pub type Momentum = fn(step: &MomentumStep, w: &mut [f32], m: &mut [f32], g: &[f32]);
 
 /// The signature of [`Kernels::gemm`].
 pub type Gemm =
@@ -159,8 +255,23 @@ pub struct Kernels {
     /// `out[k] = weights[rows[k]] . x`, where every row is as long as `x`. The value of one entry
     /// does not depend on the other rows asked for.
     pub dot_rows: DotRows,
+    /// The same of rows of halves.
+    pub dot_rows_bf16: DotRows<Bf16>,
     /// `y += sum over k of coefs[k] * weights[rows[k]]`, where every row is as long as `y`.
     pub axpy_rows: AxpyRows,
+    /// The same of rows of halves.
+    pub axpy_rows_bf16: AxpyRows<Bf16>,
+    /// `out[k]`: the sum over j of `values[j]` times the entry at `columns[j]` of the row
+    /// `rows[k]`, where `weights` comes with the length of its rows. The value of one entry does
+    /// not depend on the other rows asked for.
+    pub dot_columns: DotColumns,
+    /// The same of rows of halves.
+    pub dot_columns_bf16: DotColumns<Bf16>,
+    /// Adds to `out[j]` the sum over k of `coefs[k]` times the entry at `columns[j]` of the row
+    /// `rows[k]`, where `weights` comes with the length of its rows.
+    pub axpy_columns: AxpyColumns,
+    /// The same of rows of halves.
+    pub axpy_columns_bf16: AxpyColumns<Bf16>,
     /// `x . y`
     pub dot: fn(x: &[f32], y: &[f32]) -> f32,
     /// `y += a * x`
@@ -169,9 +280,18 @@ pub struct Kernels {
     pub scale: fn(a: f32, x: &mut [f32]),
     /// Asks for `x` to be brought near, for use soon.
     pub prefetch: fn(x: &[f32]),
-    /// `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2) g^2`, then
-    /// `w -= lr (m bias1) / (sqrt(v bias2) + eps)`.
+    /// `m = keep1 m + (1 - beta1) g`, `v = keep2 v + (1 - beta2) g^2`, then
+    /// `w = decay w - lr (m bias1) / (sqrt(v bias2) + eps)`.
     pub adam: Adam,
+    /// `m = momentum m + g`, then `w -= lr m`, or with Nesterov `w -= lr (g + momentum m)`.
+    pub momentum: Momentum,
+    /// Entries beyond `limit` and `-limit` become these; NaN stays NaN.
+    pub clip: fn(limit: f32, x: &mut [f32]),
+    /// `out = x`
+    pub widen: fn(x: &[Bf16], out: &mut [f32]),
+    /// `out` is `x` rounded at random, so that the mean is `x`. The pair is a key of the row, and
+    /// the place in it of the first entry; the bits are the same on every instruction set.
+    pub round: fn(dice: (u64, u32), x: &[f32], out: &mut [Bf16]),
     /// The greatest of `x`, or negative infinity if it is empty. NaN may or may not show.
     pub max: fn(x: &[f32]) -> f32,
     /// `x = exp(x - shift)`, then the sum of `x`.

@@ -1,6 +1,6 @@
 //! Sixteen lanes in an array: runs anywhere, and is what the others are compared with.
 
-use super::{Isa, Kernels, LANES, gemm, kernels};
+use super::{Bf16, Isa, Kernels, LANES, columns, gemm, kernels, updates};
 
 #[derive(Clone, Copy)]
 struct Portable;
@@ -56,7 +56,12 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn prefetch(self, _: &[f32; LANES]) {}
+    fn load_bf16(self, x: &[Bf16; LANES]) -> Self::V {
+        x.map(Bf16::to_f32)
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, _: &[T; LANES]) {}
 
     #[inline(always)]
     fn sqrt(self, mut v: Self::V) -> Self::V {
@@ -102,11 +107,8 @@ impl Isa for Portable {
 
 /// One entry of the table.
 macro_rules! portable {
-    (gemm($($arg:ident: $type:ty),*)) => {
-        |$($arg),*| gemm::gemm(Portable, $($arg),*)
-    };
-    ($kernel:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?) => {
-        |$($arg),*| kernels::$kernel(Portable, $($arg),*)
+    ($module:ident::$kernel:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?) => {
+        |$($arg),*| $module::$kernel(Portable, $($arg),*)
     };
 }
 

@@ -6,17 +6,20 @@
 
 use std::arch::x86_64::{
     __m256, __m512, __mmask16, _CMP_LT_OQ, _CMP_NLT_UQ, _MM_FROUND_NO_EXC,
-    _MM_FROUND_TO_NEAREST_INT, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi32, _mm256_add_ps,
-    _mm256_andnot_ps, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtps_epi32, _mm256_div_ps,
-    _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps,
-    _mm256_round_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_slli_epi32, _mm256_sqrt_ps,
-    _mm256_storeu_ps, _mm256_sub_ps, _mm512_add_ps, _mm512_cmp_ps_mask, _mm512_div_ps,
-    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_min_ps,
-    _mm512_mul_ps, _mm512_permute_ps, _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_ps,
-    _mm512_shuffle_f32x4, _mm512_sqrt_ps, _mm512_storeu_ps, _mm512_sub_ps,
+    _MM_FROUND_TO_NEAREST_INT, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_add_epi32,
+    _mm256_add_ps, _mm256_andnot_ps, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtepu16_epi32,
+    _mm256_cvtps_epi32, _mm256_div_ps, _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps,
+    _mm256_loadu_si256, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_round_ps,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_slli_epi32, _mm256_sqrt_ps, _mm256_storeu_ps,
+    _mm256_sub_ps, _mm512_add_ps, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepu16_epi32,
+    _mm512_div_ps, _mm512_fmadd_ps, _mm512_i32gather_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+    _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_permute_ps,
+    _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_ps, _mm512_shuffle_f32x4,
+    _mm512_slli_epi32, _mm512_sqrt_ps, _mm512_storeu_ps, _mm512_sub_ps,
 };
 
-use super::{Isa, Kernels, LANES, gemm, kernels};
+use super::columns::Lanes;
+use super::{Bf16, Isa, Kernels, LANES, columns, gemm, kernels, updates};
 
 /// To the nearest integer, halves to the even one.
 const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
@@ -85,13 +88,34 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    fn load_bf16(self, x: &[Bf16; LANES]) -> __m512 {
+        // SAFETY: the token; `x` is sixteen readable halves.
+        let halves = unsafe { _mm256_loadu_si256(x.as_ptr().cast()) };
+        // SAFETY: the token.
+        let words = unsafe { _mm512_cvtepu16_epi32(halves) };
+        // SAFETY: the token.
+        let words = unsafe { _mm512_slli_epi32::<16>(words) };
+        // SAFETY: the token.
+        unsafe { _mm512_castsi512_ps(words) }
+    }
+
+    #[inline(always)]
+    fn gather(self, row: &[f32], lanes: Lanes<'_>) -> __m512 {
+        let columns = lanes.of(row);
+        // SAFETY: the token; `columns` is sixteen readable words.
+        let columns = unsafe { _mm512_loadu_si512(columns.as_ptr().cast()) };
+        // SAFETY: the token; `Lanes::of` gave only columns of `row`, which are positive as `i32`.
+        unsafe { _mm512_i32gather_ps::<4>(columns, row.as_ptr()) }
+    }
+
+    #[inline(always)]
     fn store(self, x: &mut [f32; LANES], v: __m512) {
         // SAFETY: the token; `x` is sixteen writable floats.
         unsafe { _mm512_storeu_ps(x.as_mut_ptr(), v) }
     }
 
     #[inline(always)]
-    fn prefetch(self, x: &[f32; LANES]) {
+    fn prefetch<T>(self, x: &[T; LANES]) {
         // SAFETY: SSE is part of x86-64, and a prefetch may name any address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(x.as_ptr().cast()) }
     }
@@ -140,6 +164,18 @@ impl Avx2 {
     fn load_half(self, x: &[f32; LANES / 2]) -> __m256 {
         // SAFETY: the token; `x` is eight readable floats.
         unsafe { _mm256_loadu_ps(x.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn load_half_bf16(self, x: &[Bf16; LANES / 2]) -> __m256 {
+        // SAFETY: the token; `x` is eight readable halves.
+        let halves = unsafe { _mm_loadu_si128(x.as_ptr().cast()) };
+        // SAFETY: the token.
+        let words = unsafe { _mm256_cvtepu16_epi32(halves) };
+        // SAFETY: the token.
+        let words = unsafe { _mm256_slli_epi32::<16>(words) };
+        // SAFETY: the token.
+        unsafe { _mm256_castsi256_ps(words) }
     }
 
     #[inline(always)]
@@ -213,6 +249,12 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    fn load_bf16(self, x: &[Bf16; LANES]) -> Self::V {
+        let (halves, _) = x.as_chunks();
+        [self.load_half_bf16(&halves[0]), self.load_half_bf16(&halves[1])]
+    }
+
+    #[inline(always)]
     fn store(self, x: &mut [f32; LANES], v: Self::V) {
         let (halves, _) = x.as_chunks_mut();
         self.store_half(&mut halves[0], v[0]);
@@ -220,7 +262,7 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch(self, x: &[f32; LANES]) {
+    fn prefetch<T>(self, x: &[T; LANES]) {
         // SAFETY: SSE is part of x86-64, and a prefetch may name any address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(x.as_ptr().cast()) }
     }
@@ -265,21 +307,15 @@ macro_rules! with_features {
 
 /// One entry of the AVX-512 table.
 macro_rules! avx512 {
-    (gemm $($signature:tt)*) => {
-        with_features!("avx512f", Avx512(()), gemm::gemm, $($signature)*)
-    };
-    ($kernel:ident $($signature:tt)*) => {
-        with_features!("avx512f", Avx512(()), kernels::$kernel, $($signature)*)
+    ($module:ident::$kernel:ident $($signature:tt)*) => {
+        with_features!("avx512f", Avx512(()), $module::$kernel, $($signature)*)
     };
 }
 
 /// One entry of the AVX2 table.
 macro_rules! avx2 {
-    (gemm $($signature:tt)*) => {
-        with_features!("avx2,fma", Avx2(()), gemm::gemm, $($signature)*)
-    };
-    ($kernel:ident $($signature:tt)*) => {
-        with_features!("avx2,fma", Avx2(()), kernels::$kernel, $($signature)*)
+    ($module:ident::$kernel:ident $($signature:tt)*) => {
+        with_features!("avx2,fma", Avx2(()), $module::$kernel, $($signature)*)
     };
 }
 

@@ -1,5 +1,8 @@
 //! Every kernel of every instruction set of this machine against `f64`.
 
+mod rows;
+mod updates;
+
 use super::*;
 
 const EPSILON: f64 = f32::EPSILON as f64;
@@ -147,39 +150,6 @@ fn dot_axpy_scale_and_max_agree_with_f64_on_every_isa_and_length() {
 
             let greatest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             assert_eq!((kernels.max)(&x).to_bits(), greatest.to_bits(), "{what}");
-        }
-    }
-}
-
-#[test]
-fn adam_agrees_with_f64_on_every_isa_and_length() {
-    let (beta1, beta2, time) = (0.9_f32, 0.999_f32, 3);
-    let bias1 = 1.0 / (1.0 - beta1.powi(time));
-    let bias2 = 1.0 / (1.0 - beta2.powi(time));
-    let step = AdamStep { lr: 0.01, beta1, beta2, eps: 1e-8, bias1, bias2 };
-    for kernels in Kernels::available() {
-        for len in 0..200 {
-            let (w, m, g) = (noise(6, len), noise(7, len), noise(8, len));
-            let v: Vec<f32> = noise(9, len).into_iter().map(f32::abs).collect();
-            let (mut w_after, mut m_after, mut v_after) = (w.clone(), m.clone(), v.clone());
-            (kernels.adam)(&step, &mut w_after, &mut m_after, &mut v_after, &g);
-            for i in 0..len {
-                let [w, m, v, g] = [w[i], m[i], v[i], g[i]].map(f64::from);
-                let [beta1, beta2] = [beta1, beta2].map(f64::from);
-                let means = [beta1 * m, (1.0 - beta1) * g];
-                let squares = [beta2 * v, (1.0 - beta2) * g * g];
-                let what = format_args!("{} length {len}", kernels.name);
-                assert_sum(m_after[i], means.into_iter(), what);
-                assert_sum(v_after[i], squares.into_iter(), what);
-                let root = (squares.iter().sum::<f64>() * f64::from(bias2)).sqrt();
-                let pull = f64::from(step.lr * bias1) / (root + f64::from(step.eps));
-                let moved = pull * means.iter().sum::<f64>();
-                // The mean loses as above, then eight more roundings of half an epsilon at most.
-                let error = (f64::from(w_after[i]) - (w - moved)).abs();
-                let allowed = 2.0 * pull * tolerance(means.into_iter())
-                    + 4.0 * EPSILON * (moved.abs() + w.abs());
-                assert!(error <= allowed, "{what}: {error} > {allowed}");
-            }
         }
     }
 }

@@ -1,0 +1,58 @@
+//! What a layer reads, and where the gradients of what it read go.
+
+use crate::rows::Matrix;
+use crate::tape::{BLOCK, LayerTape, Lists, Tape};
+
+/// The inputs of a block of samples.
+#[derive(Clone, Copy, Debug)]
+pub enum Inputs<'a> {
+    /// Few of many: the features, or the outputs of a sampled layer.
+    Sparse(&'a Lists),
+    /// All: the outputs of a dense layer, a row for each sample.
+    Dense(&'a Matrix),
+}
+
+/// The inputs of a whole batch.
+#[derive(Clone, Copy, Debug)]
+pub enum BatchInputs<'a> {
+    /// The inputs of layer `layer` as they stand in the tapes.
+    Sparse {
+        /// A tape for every [`BLOCK`] samples.
+        tapes: &'a [Tape],
+        /// Number of the layer.
+        layer: usize,
+    },
+    /// A row for each sample.
+    Dense(&'a Matrix),
+}
+
+impl<'a> BatchInputs<'a> {
+    /// Ids and values of the inputs of sample `sample`, where they are sparse.
+    #[must_use]
+    pub fn sparse(self, sample: u32) -> (&'a [u32], &'a [f32]) {
+        let Self::Sparse { tapes, layer } = self else { return (&[], &[]) };
+        let tape = &tapes[sample as usize / BLOCK];
+        match tape.inputs(layer) {
+            Inputs::Sparse(lists) => lists.of(sample as usize % BLOCK),
+            Inputs::Dense(_) => (&[], &[]),
+        }
+    }
+}
+
+impl Tape {
+    /// The inputs of layer `layer`, the output layer being the last.
+    #[must_use]
+    pub fn inputs(&self, layer: usize) -> Inputs<'_> {
+        inputs(&self.features, self.hidden[..layer].last())
+    }
+}
+
+/// What the layer after `before` reads; the first layer reads the features.
+#[must_use]
+pub fn inputs<'a>(features: &'a Lists, before: Option<&'a LayerTape>) -> Inputs<'a> {
+    match before {
+        None => Inputs::Sparse(features),
+        Some(LayerTape::Sampled(tape)) => Inputs::Sparse(&tape.active),
+        Some(LayerTape::Dense(tape)) => Inputs::Dense(&tape.outputs),
+    }
+}

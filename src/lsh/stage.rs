@@ -1,0 +1,238 @@
+//! Rows on their way to the hash functions: gathered, and brought to the form that is hashed.
+//!
+//! In this order, each step only where it was asked for. The bias becomes one more coordinate;
+//! queries have a 1 there. A row is scaled to length 1, so that inner products with it are those
+//! of its direction. The mean row is subtracted, which changes all inner products with a query by
+//! the same amount, and leaves angles that differ more than before where all rows share a
+//! direction. One more coordinate makes all rows equally long; queries have a 0 there, so that the
+//! order of the angles is that of the inner products (Neyshabur and Srebro, "On symmetric and
+//! asymmetric LSHs for inner product search", ICML 2015; the idea to add coordinates is from
+//! Shrivastava and Li, "Asymmetric LSH (ALSH) for sublinear time maximum inner product search",
+//! NIPS 2014). It is the square root of the difference to the largest squared length: dividing
+//! rows by that length first, as it is published, would change no direction.
+
+use rayon::prelude::*;
+
+use crate::config::TablesConfig;
+use crate::per_thread::PerThread;
+use crate::rows::{Matrix, Rows, SHARDS};
+use crate::simd::Kernels;
+
+use super::{Shape, Vectors};
+
+/// Rows that are hashed by one matrix product, where they are not very wide.
+pub(super) const BLOCK: usize = 64;
+
+/// Floats of the rows in a block at most, unless there would be fewer than eight of them.
+const FLOATS: usize = 1 << 18;
+
+/// Weights and biases of a layer.
+pub(super) type Layer<'a> = (&'a Rows, Option<&'a Rows>);
+
+/// What is done to rows before they are hashed.
+#[expect(clippy::struct_excessive_bools, reason = "four options that are independent")]
+#[derive(Debug)]
+pub(super) struct Transform {
+    append_bias: bool,
+    normalize: bool,
+    center: bool,
+    mips: bool,
+    /// The mean row with its bias; zeros unless rows are centred.
+    mean: Vec<f32>,
+    /// The largest length of a row.
+    longest: f32,
+    /// The sum of the rows of each shard.
+    sums: Vec<f64>,
+}
+
+impl Transform {
+    pub(super) fn new(config: &TablesConfig, shape: Shape) -> Self {
+        let &TablesConfig { append_bias, normalize, center, mips, .. } = config;
+        let mean = vec![0.0; if center { shape.width + 1 } else { 0 }];
+        let sums = vec![0.0; mean.len() * SHARDS];
+        Self { append_bias, normalize, center, mips, mean, longest: 0.0, sums }
+    }
+
+    /// Whether a row is hashed differently when another changes.
+    pub(super) const fn depends_on_all(&self) -> bool {
+        self.center || self.mips
+    }
+
+    /// Finds the mean row and the largest length. Sums have one order, whatever the threads.
+    pub(super) fn fit(&mut self, kernels: &Kernels, layer: Layer<'_>, stages: &PerThread<Stage>) {
+        self.mean.fill(0.0);
+        self.longest = 0.0;
+        if self.center {
+            let width = self.mean.len();
+            let mut sums = std::mem::take(&mut self.sums);
+            sums.par_chunks_mut(width).enumerate().for_each(|(shard, sums)| {
+                sums.fill(0.0);
+                stages.with(|stage| {
+                    stage.load_all(kernels, self, layer, shard, |stage| stage.add_to(sums));
+                });
+            });
+            let rows = layer.0.stripes().rows() as f64;
+            for (j, mean) in self.mean.iter_mut().enumerate() {
+                *mean = (sums.iter().skip(j).step_by(width).sum::<f64>() / rows) as f32;
+            }
+            self.sums = sums;
+        }
+        if self.mips {
+            let longest = (0..SHARDS).into_par_iter().map(|shard| {
+                stages.with(|stage| {
+                    let mut longest = 0.0_f32;
+                    stage.load_all(kernels, self, layer, shard, |stage| {
+                        longest = stage.lengths.iter().copied().fold(longest, f32::max);
+                    });
+                    longest
+                })
+            });
+            self.longest = longest.reduce(|| 0.0, f32::max);
+        }
+    }
+}
+
+/// A block of rows in the form that is hashed.
+#[derive(Debug)]
+pub(super) struct Stage {
+    shape: Shape,
+    places: Vec<usize>,
+    vectors: Matrix,
+    biases: Vec<f32>,
+    extras: Vec<f32>,
+    lengths: Vec<f32>,
+    room: Vec<f32>,
+}
+
+impl Stage {
+    /// For blocks of up to `rows` rows, or fewer if they are very wide.
+    pub(super) fn new(shape: Shape, rows: usize) -> Self {
+        let rows = rows.min((FLOATS / shape.width.max(1)).max(8));
+        Self {
+            shape,
+            places: Vec::with_capacity(rows),
+            vectors: Matrix::zeros(rows, shape.width),
+            biases: Vec::with_capacity(rows),
+            extras: Vec::with_capacity(rows * shape.n_extras),
+            lengths: Vec::with_capacity(rows),
+            room: Vec::new(),
+        }
+    }
+
+    /// Rows of a block at most.
+    pub(super) fn rows(&self) -> usize {
+        self.vectors.as_slice().len() / self.vectors.stride()
+    }
+
+    /// The rows.
+    pub(super) fn vectors(&self) -> Vectors<'_> {
+        let (values, stride) = (self.vectors.as_slice(), self.vectors.stride());
+        Vectors::Dense { values, stride, n: self.lengths.len() }
+    }
+
+    /// Their additional coordinates.
+    pub(super) fn extras(&self) -> &[f32] {
+        &self.extras
+    }
+
+    /// Their lengths, with the additional coordinates.
+    pub(super) fn lengths(&self) -> &[f32] {
+        &self.lengths
+    }
+
+    /// Calls `work` for every block of a shard.
+    fn load_all(
+        &mut self,
+        kernels: &Kernels,
+        transform: &Transform,
+        layer: Layer<'_>,
+        shard: usize,
+        mut work: impl FnMut(&Self),
+    ) {
+        let (rows, block) = (layer.0.stripes().len(shard), self.rows());
+        let mut places = std::mem::take(&mut self.places);
+        for first in (0..rows).step_by(block) {
+            places.clear();
+            places.extend(first..rows.min(first + block));
+            self.load(kernels, transform, layer, (shard, &places));
+            work(self);
+        }
+        self.places = places;
+    }
+
+    /// Gathers the rows at the ascending `places` of a shard and transforms them.
+    pub(super) fn load(
+        &mut self,
+        kernels: &Kernels,
+        transform: &Transform,
+        (weights, bias): Layer<'_>,
+        (shard, places): (usize, &[usize]),
+    ) {
+        let (width, stride) = (self.shape.width, weights.stride());
+        self.biases.clear();
+        let mut i = 0;
+        for run in places.chunk_by(|a, b| a + 1 == *b) {
+            let tile = (shard, run[0], run.len());
+            for row in weights.tile(kernels, tile, &mut self.room).chunks(stride) {
+                self.vectors.row_mut(i)[..width].copy_from_slice(&row[..width]);
+                i += 1;
+            }
+            match bias.filter(|_| transform.append_bias) {
+                Some(bias) => {
+                    self.biases.extend_from_slice(bias.tile(kernels, tile, &mut self.room))
+                }
+                None => self.biases.resize(i, 0.0),
+            }
+        }
+        self.extras.clear();
+        self.lengths.clear();
+        for i in 0..places.len() {
+            self.transform(kernels, transform, i);
+        }
+    }
+
+    /// Transforms row `i`, and appends its additional coordinates and its length.
+    fn transform(&mut self, kernels: &Kernels, transform: &Transform, i: usize) {
+        let row = self.vectors.row_mut(i);
+        let mut bias = self.biases[i];
+        if transform.normalize {
+            let length = length(kernels, row, bias);
+            if length > 0.0 {
+                (kernels.scale)(1.0 / length, row);
+                bias /= length;
+            }
+        }
+        if let Some((mean_bias, mean)) = transform.mean.split_last() {
+            for (x, mean) in row.iter_mut().zip(mean) {
+                *x -= mean;
+            }
+            bias -= mean_bias;
+        }
+        self.biases[i] = bias;
+        if transform.append_bias {
+            self.extras.push(bias);
+        }
+        let mut length = length(kernels, row, bias);
+        if transform.mips {
+            let square = |x: f32| f64::from(x) * f64::from(x);
+            let missing = (square(transform.longest) - square(length)).max(0.0);
+            self.extras.push(missing.sqrt() as f32);
+            length = length.max(transform.longest);
+        }
+        self.lengths.push(length);
+    }
+
+    /// Adds every row, its bias last, to `sums`.
+    fn add_to(&self, sums: &mut [f64]) {
+        for i in 0..self.lengths.len() {
+            let row = &self.vectors.row(i)[..self.shape.width];
+            for (sum, &x) in sums.iter_mut().zip(row.iter().chain(&self.biases[i..=i])) {
+                *sum += f64::from(x);
+            }
+        }
+    }
+}
+
+fn length(kernels: &Kernels, row: &[f32], bias: f32) -> f32 {
+    bias.mul_add(bias, (kernels.dot)(row, row)).sqrt()
+}

@@ -1,0 +1,332 @@
+//! Equal-width rows of floats, aligned to cache lines and striped over shards.
+//!
+//! Row `id` lives in shard `id % SHARDS`, so that neighbours (and, where ids are sorted by
+//! frequency, the popular rows) are spread over all shards. A shard is a contiguous piece of
+//! memory: `shards_mut` hands every task its own, and no lock is needed. The number of shards is
+//! a constant, never the number of threads: results must not depend on it.
+//!
+//! Rows are stored as `f32`, or as `bf16` in half the memory. Whoever reads them through
+//! [`Rows::dot_rows`] and its neighbours, [`Rows::tile`] or [`Rows::read`] need not know which.
+
+mod matrix;
+mod shard;
+mod stripes;
+#[cfg(test)]
+mod tests;
+
+use rayon::prelude::*;
+
+use crate::config::Dtype;
+use crate::rng::{Rng, Stream};
+use crate::simd::{Bf16, Kernels, LANES};
+
+use matrix::Line;
+
+pub use matrix::Matrix;
+pub use shard::Shard;
+pub use stripes::{SHARDS, Stripes};
+
+/// The rows of a layer: weights, or a moment of them. The padding after a row is always zero.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    stripes: Stripes,
+    width: usize,
+    stride: usize,
+    dtype: Dtype,
+    lines: Vec<Line>,
+}
+
+impl Rows {
+    /// `rows` rows of `width` zeros.
+    #[must_use]
+    pub fn zeros(rows: usize, width: usize) -> Self {
+        Self::new(rows, width, Dtype::F32)
+    }
+
+    /// `rows` rows of `width` zeros, stored as `dtype`.
+    #[must_use]
+    pub fn new(rows: usize, width: usize, dtype: Dtype) -> Self {
+        Self::with_stride(rows, (width, width.next_multiple_of(LANES)), dtype)
+    }
+
+    /// `rows` zeros, packed: the biases of a layer, or one number for each of its rows.
+    #[must_use]
+    pub fn column(rows: usize) -> Self {
+        Self::with_stride(rows, (1, 1), Dtype::F32)
+    }
+
+    fn with_stride(rows: usize, (width, stride): (usize, usize), dtype: Dtype) -> Self {
+        let stripes = Stripes::new(rows);
+        let per_line = size_of::<Line>() / dtype.bytes();
+        let lines = vec![Line([0.0; LANES]); (stripes.slots() * stride).div_ceil(per_line)];
+        Self { stripes, width, stride, dtype, lines }
+    }
+
+    /// As many zeros in the same places, as `f32`.
+    #[must_use]
+    pub fn zeros_like(&self) -> Self {
+        Self::with_stride(self.stripes.rows(), (self.width, self.stride), Dtype::F32)
+    }
+
+    /// Uniform numbers with standard deviation `std`; row `id` depends on `seed`, `layer` and `id`.
+    /// (Normal ones would train as well, and take a second for a large input layer.)
+    #[must_use]
+    pub fn random(rows: usize, width: usize, std: f32, seed: u64, layer: u64) -> Self {
+        Self::random_as(Dtype::F32, (rows, width), std, (seed, layer))
+    }
+
+    /// [`Rows::random`], rounded to the nearest numbers of `dtype`.
+    #[must_use]
+    pub fn random_as(
+        dtype: Dtype,
+        (rows, width): (usize, usize),
+        std: f32,
+        (seed, layer): (u64, u64),
+    ) -> Self {
+        let mut new = Self::new(rows, width, dtype);
+        let stripes = new.stripes;
+        new.parts_mut().into_par_iter().enumerate().for_each(|(shard, mut rows)| {
+            let mut row = vec![0.0; width];
+            for local in 0..stripes.len(shard) {
+                if let Some(id) = stripes.id(shard, local) {
+                    let mut rng = Rng::new(seed, Stream::Weights, layer, u64::from(id));
+                    rng.fill_uniform(std * 3_f32.sqrt(), &mut row);
+                    rows.assign(local, row.iter().copied());
+                }
+            }
+        });
+        new
+    }
+
+    /// Puts back what [`Rows::to_vec`] gave, rounded to the nearest numbers of the type.
+    pub fn assign(&mut self, mut values: impl Iterator<Item = f32>) {
+        let (stripes, width) = (self.stripes, self.width);
+        let mut parts = self.parts_mut();
+        for id in 0..stripes.rows() as u32 {
+            let (shard, local) = Stripes::split(id);
+            parts[shard as usize].assign(local as usize, values.by_ref().take(width));
+        }
+    }
+
+    /// Where each row lives.
+    #[must_use]
+    pub const fn stripes(&self) -> Stripes {
+        self.stripes
+    }
+
+    /// Numbers of a row.
+    #[must_use]
+    pub const fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Numbers from the start of one row to the start of the next.
+    #[must_use]
+    pub const fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// How the numbers are stored.
+    #[must_use]
+    pub const fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// All slots, one after another, padding included.
+    ///
+    /// # Panics
+    ///
+    /// If the rows are not stored as `f32`. Biases and moments always are.
+    #[must_use]
+    pub fn as_slice(&self) -> &[f32] {
+        assert_eq!(self.dtype, Dtype::F32, "a slice of floats");
+        bytemuck::cast_slice(&self.lines)
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [f32] {
+        assert_eq!(self.dtype, Dtype::F32, "a slice of floats");
+        bytemuck::cast_slice_mut(&mut self.lines)
+    }
+
+    fn halves(&self) -> &[Bf16] {
+        bytemuck::cast_slice(&self.lines)
+    }
+
+    /// Row `id` with its padding.
+    ///
+    /// # Panics
+    ///
+    /// If the rows are not stored as `f32`; see [`Rows::read`].
+    #[must_use]
+    pub fn row(&self, id: u32) -> &[f32] {
+        &self.as_slice()[self.stripes.slot(id) as usize * self.stride..][..self.stride]
+    }
+
+    /// Row `id` with its padding.
+    ///
+    /// # Panics
+    ///
+    /// If the rows are not stored as `f32`.
+    pub fn row_mut(&mut self, id: u32) -> &mut [f32] {
+        let (start, stride) = (self.stripes.slot(id) as usize * self.stride, self.stride);
+        &mut self.as_mut_slice()[start..][..stride]
+    }
+
+    /// Copies row `id` with its padding to `out`, as long as the stride.
+    pub fn read(&self, kernels: &Kernels, id: u32, out: &mut [f32]) {
+        let start = self.stripes.slot(id) as usize * self.stride;
+        match self.dtype {
+            Dtype::F32 => out.copy_from_slice(&self.as_slice()[start..][..self.stride]),
+            Dtype::Bf16 => (kernels.widen)(&self.halves()[start..][..self.stride], out),
+        }
+    }
+
+    /// `out[k]`: the inner product of `x`, as long as the stride, with the row in `slots[k]`.
+    pub fn dot_rows(&self, kernels: &Kernels, slots: &[u32], x: &[f32], out: &mut [f32]) {
+        match self.dtype {
+            Dtype::F32 => (kernels.dot_rows)(self.as_slice(), slots, x, out),
+            Dtype::Bf16 => (kernels.dot_rows_bf16)(self.halves(), slots, x, out),
+        }
+    }
+
+    /// Adds `coefs[k]` times the row in `slots[k]`, for all k, to `y`, as long as the stride.
+    pub fn axpy_rows(&self, kernels: &Kernels, slots: &[u32], coefs: &[f32], y: &mut [f32]) {
+        match self.dtype {
+            Dtype::F32 => (kernels.axpy_rows)(self.as_slice(), slots, coefs, y),
+            Dtype::Bf16 => (kernels.axpy_rows_bf16)(self.halves(), slots, coefs, y),
+        }
+    }
+
+    /// `out[k]`: the inner product of the row in `slots[k]` with the sparse vector that has
+    /// `values` at `columns`.
+    pub fn dot_columns(
+        &self,
+        kernels: &Kernels,
+        slots: &[u32],
+        (columns, values): (&[u32], &[f32]),
+        out: &mut [f32],
+    ) {
+        let stride = self.stride;
+        match self.dtype {
+            Dtype::F32 => {
+                (kernels.dot_columns)((self.as_slice(), stride), slots, columns, values, out);
+            }
+            Dtype::Bf16 => {
+                (kernels.dot_columns_bf16)((self.halves(), stride), slots, columns, values, out);
+            }
+        }
+    }
+
+    /// Adds to `out[j]` the entry at `columns[j]` of `coefs[k]` times the row in `slots[k]`, for
+    /// all k.
+    pub fn axpy_columns(
+        &self,
+        kernels: &Kernels,
+        (slots, coefs): (&[u32], &[f32]),
+        columns: &[u32],
+        out: &mut [f32],
+    ) {
+        let stride = self.stride;
+        match self.dtype {
+            Dtype::F32 => {
+                (kernels.axpy_columns)((self.as_slice(), stride), slots, coefs, columns, out);
+            }
+            Dtype::Bf16 => {
+                (kernels.axpy_columns_bf16)((self.halves(), stride), slots, coefs, columns, out);
+            }
+        }
+    }
+
+    /// `count` rows of a shard from place `first` on, as floats; `room` is used where they are not
+    /// stored so.
+    #[must_use]
+    pub fn tile<'a>(
+        &'a self,
+        kernels: &Kernels,
+        (shard, first, count): (usize, usize, usize),
+        room: &'a mut Vec<f32>,
+    ) -> &'a [f32] {
+        let start = (shard * self.stripes.per_shard() + first) * self.stride;
+        let count = count * self.stride;
+        match self.dtype {
+            Dtype::F32 => &self.as_slice()[start..][..count],
+            Dtype::Bf16 => shard::widened(kernels, &self.halves()[start..][..count], room),
+        }
+    }
+
+    /// The slots of every shard.
+    ///
+    /// # Panics
+    ///
+    /// If the rows are not stored as `f32`; see [`Rows::tile`].
+    #[must_use]
+    pub fn shards(&self) -> [&[f32]; SHARDS] {
+        let floats = self.shard_floats();
+        let all = self.as_slice();
+        std::array::from_fn(|shard| &all[shard * floats..][..floats])
+    }
+
+    /// The slots of every shard, to be written by one task each.
+    ///
+    /// # Panics
+    ///
+    /// If the rows are not stored as `f32`; see [`Rows::parts_mut`].
+    #[must_use]
+    pub fn shards_mut(&mut self) -> [&mut [f32]; SHARDS] {
+        let floats = self.shard_floats();
+        let mut rest = self.as_mut_slice();
+        std::array::from_fn(|_| rest.split_off_mut(..floats).unwrap_or_default())
+    }
+
+    /// Every shard, to be written by one task each.
+    #[must_use]
+    pub fn parts_mut(&mut self) -> [Shard<'_>; SHARDS] {
+        let (numbers, stride) = (self.shard_floats(), self.stride);
+        match self.dtype {
+            Dtype::F32 => self.shards_mut().map(|rows| Shard::f32(rows, stride)),
+            Dtype::Bf16 => {
+                let mut rest: &mut [Bf16] = bytemuck::cast_slice_mut(&mut self.lines);
+                std::array::from_fn(|_| {
+                    Shard::bf16(rest.split_off_mut(..numbers).unwrap_or_default(), stride)
+                })
+            }
+        }
+    }
+
+    fn shard_floats(&self) -> usize {
+        self.stripes.per_shard() * self.stride
+    }
+
+    /// The rows in the order of their ids, without padding.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<f32> {
+        match self.dtype {
+            Dtype::F32 => self.in_order(self.as_slice()).copied().collect(),
+            Dtype::Bf16 => self.in_order(self.halves()).map(|x| x.to_f32()).collect(),
+        }
+    }
+
+    /// The same as they are stored; none if the rows are not stored as `bf16`.
+    #[must_use]
+    pub fn to_halves(&self) -> Vec<Bf16> {
+        match self.dtype {
+            Dtype::F32 => vec![],
+            Dtype::Bf16 => self.in_order(self.halves()).copied().collect(),
+        }
+    }
+
+    fn in_order<'a, E>(&self, all: &'a [E]) -> impl Iterator<Item = &'a E> {
+        let (stripes, width, stride) = (self.stripes, self.width, self.stride);
+        let ids = 0..stripes.rows() as u32;
+        ids.flat_map(move |id| &all[stripes.slot(id) as usize * stride..][..width])
+    }
+
+    /// Whether every number is finite.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        match self.dtype {
+            Dtype::F32 => self.as_slice().iter().all(|x| x.is_finite()),
+            Dtype::Bf16 => self.halves().iter().all(|x| x.to_f32().is_finite()),
+        }
+    }
+}

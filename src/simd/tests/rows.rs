@@ -1,0 +1,82 @@
+//! Rows of halves, and columns of rows.
+
+use super::*;
+
+/// Numbers with eight bits, and the same as halves.
+fn halves(seed: u32, len: usize) -> (Vec<f32>, Vec<Bf16>) {
+    let halves: Vec<Bf16> = noise(seed, len).into_iter().map(Bf16::nearest).collect();
+    (halves.iter().map(|x| x.to_f32()).collect(), halves)
+}
+
+#[test]
+fn rows_of_halves_give_the_bits_of_the_same_rows_of_floats_on_every_isa() {
+    for kernels in Kernels::available() {
+        for width in 0..200 {
+            let rows: Vec<u32> = (0..30 + width as u32 % 4).map(|k| k * 7 % 5).collect();
+            let ((floats, halves), x) = (halves(1, 5 * width), noise(2, width));
+            let what = format!("{} width {width}", kernels.name);
+            let [mut a, mut b] = [(); 2].map(|()| vec![f32::NAN; rows.len()]);
+            (kernels.dot_rows)(&floats, &rows, &x, &mut a);
+            (kernels.dot_rows_bf16)(&halves, &rows, &x, &mut b);
+            assert_eq!(bits(&a), bits(&b), "{what}");
+            let coefs = noise(3, rows.len());
+            let [mut a, mut b] = [(); 2].map(|()| x.clone());
+            (kernels.axpy_rows)(&floats, &rows, &coefs, &mut a);
+            (kernels.axpy_rows_bf16)(&halves, &rows, &coefs, &mut b);
+            assert_eq!(bits(&a), bits(&b), "{what}");
+            (kernels.widen)(&halves[..width], &mut a);
+            assert_eq!(bits(&a), bits(&floats[..width]), "{what}");
+        }
+    }
+}
+
+#[test]
+fn dot_columns_and_axpy_columns_agree_with_f64_on_every_isa_and_number_of_columns() {
+    let (rows, stride) = ([4_u32, 0, 3, 3, 1, 2], 208);
+    let (floats, halves) = halves(1, 5 * stride);
+    for kernels in Kernels::available() {
+        for n in 0..100 {
+            let columns: Vec<u32> = (0..n as u32).map(|j| j * 61 % 201).collect();
+            let (values, coefs, before) = (noise(2, n), noise(3, rows.len()), noise(4, n));
+            let what = format!("{} {n} columns", kernels.name);
+            let taken = rows.map(|row| {
+                let row = &floats[row as usize * stride..][..stride];
+                columns.iter().map(|&j| row[j as usize]).collect::<Vec<f32>>()
+            });
+
+            let [mut dots, mut dots_bf16] = [[f32::NAN; 6]; 2];
+            (kernels.dot_columns)((&floats, stride), &rows, &columns, &values, &mut dots);
+            let weights = (&*halves, stride);
+            (kernels.dot_columns_bf16)(weights, &rows, &columns, &values, &mut dots_bf16);
+            for (taken, got) in taken.iter().zip(dots) {
+                assert_sum(got, products(taken, &values), &what);
+            }
+            assert_eq!(bits(&dots), bits(&dots_bf16), "{what}");
+
+            let [mut sums, mut sums_bf16] = [(); 2].map(|()| before.clone());
+            (kernels.axpy_columns)((&floats, stride), &rows, &coefs, &columns, &mut sums);
+            (kernels.axpy_columns_bf16)(weights, &rows, &coefs, &columns, &mut sums_bf16);
+            for (j, got) in sums.iter().enumerate() {
+                let column = [0, 1, 2, 3, 4, 5].map(|k: usize| taken[k][j]);
+                let terms = products(&column, &coefs).chain([f64::from(before[j])]);
+                assert_sum(*got, terms, &what);
+            }
+            assert_eq!(bits(&sums), bits(&sums_bf16), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_column_out_of_range_panics_on_every_isa() {
+    for kernels in Kernels::available() {
+        for columns in [[16; 1].as_slice(), &[u32::MAX; 20]] {
+            let (weights, values) = ((&[0.0; 32][..], 16), vec![0.0; columns.len()]);
+            let dot = || (kernels.dot_columns)(weights, &[0], columns, &values, &mut [0.0]);
+            assert!(std::panic::catch_unwind(dot).is_err(), "{}", kernels.name);
+            let mut out = values.clone();
+            let axpy = || (kernels.axpy_columns)(weights, &[0], &[1.0], columns, &mut out);
+            let axpy = std::panic::AssertUnwindSafe(axpy);
+            assert!(std::panic::catch_unwind(axpy).is_err(), "{}", kernels.name);
+        }
+    }
+}

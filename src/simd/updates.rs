@@ -1,0 +1,132 @@
+//! Kernels that change a row: what optimisers do, entry by entry.
+
+use super::element::{Bf16, Element, dice};
+use super::kernels::{padded, store_tail};
+use super::{AdamStep, Isa, LANES, MomentumStep};
+
+#[inline(always)]
+pub(super) fn adam<I: Isa>(
+    isa: I,
+    step: &AdamStep,
+    w: &mut [f32],
+    m: &mut [f32],
+    v: &mut [f32],
+    g: &[f32],
+) {
+    let lengths = [w.len(), m.len(), v.len()];
+    assert_eq!(lengths, [g.len(); 3], "weights and means as long as the gradient");
+    let (w_chunks, w_tail) = w.as_chunks_mut::<LANES>();
+    let (m_chunks, m_tail) = m.as_chunks_mut::<LANES>();
+    let (v_chunks, v_tail) = v.as_chunks_mut::<LANES>();
+    let (g_chunks, g_tail) = g.as_chunks::<LANES>();
+    for (((w, m), v), g) in w_chunks.iter_mut().zip(m_chunks).zip(v_chunks).zip(g_chunks) {
+        adam_chunk(isa, step, w, m, v, g);
+    }
+    if !g_tail.is_empty() {
+        let (mut w, mut m, mut v) = (padded(w_tail), padded(m_tail), padded(v_tail));
+        adam_chunk(isa, step, &mut w, &mut m, &mut v, &padded(g_tail));
+        w_tail.copy_from_slice(&w[..w_tail.len()]);
+        m_tail.copy_from_slice(&m[..m_tail.len()]);
+        v_tail.copy_from_slice(&v[..v_tail.len()]);
+    }
+}
+
+/// One vector of [`adam`].
+#[inline(always)]
+fn adam_chunk<I: Isa>(
+    isa: I,
+    step: &AdamStep,
+    w: &mut [f32; LANES],
+    m: &mut [f32; LANES],
+    v: &mut [f32; LANES],
+    g: &[f32; LANES],
+) {
+    let gradient = isa.load(g);
+    let fresh = isa.mul(isa.splat(1.0 - step.beta1), gradient);
+    let mean = isa.mul_add(isa.splat(step.keep1), isa.load(m), fresh);
+    let fresh = isa.mul(isa.mul(isa.splat(1.0 - step.beta2), gradient), gradient);
+    let square = isa.mul_add(isa.splat(step.keep2), isa.load(v), fresh);
+    let root = isa.sqrt(isa.mul(square, isa.splat(step.bias2)));
+    let move_by = isa.mul(mean, isa.splat(step.lr * step.bias1));
+    let move_by = isa.div(move_by, isa.add(root, isa.splat(step.eps)));
+    isa.store(m, mean);
+    isa.store(v, square);
+    let kept = isa.mul(isa.load(w), isa.splat(step.decay));
+    isa.store(w, isa.sub(kept, move_by));
+}
+
+#[inline(always)]
+pub(super) fn momentum<I: Isa>(
+    isa: I,
+    step: &MomentumStep,
+    w: &mut [f32],
+    m: &mut [f32],
+    g: &[f32],
+) {
+    assert_eq!([w.len(), m.len()], [g.len(); 2], "weights and momentum as long as the gradient");
+    let (w_chunks, w_tail) = w.as_chunks_mut::<LANES>();
+    let (m_chunks, m_tail) = m.as_chunks_mut::<LANES>();
+    let (g_chunks, g_tail) = g.as_chunks::<LANES>();
+    for ((w, m), g) in w_chunks.iter_mut().zip(m_chunks).zip(g_chunks) {
+        momentum_chunk(isa, step, w, m, g);
+    }
+    if !g_tail.is_empty() {
+        let (mut w, mut m) = (padded(w_tail), padded(m_tail));
+        momentum_chunk(isa, step, &mut w, &mut m, &padded(g_tail));
+        w_tail.copy_from_slice(&w[..w_tail.len()]);
+        m_tail.copy_from_slice(&m[..m_tail.len()]);
+    }
+}
+
+/// One vector of [`momentum`].
+#[inline(always)]
+fn momentum_chunk<I: Isa>(
+    isa: I,
+    step: &MomentumStep,
+    w: &mut [f32; LANES],
+    m: &mut [f32; LANES],
+    g: &[f32; LANES],
+) {
+    let gradient = isa.load(g);
+    let keep = isa.splat(step.momentum);
+    let mean = isa.mul_add(keep, isa.load(m), gradient);
+    let direction = if step.nesterov { isa.mul_add(keep, mean, gradient) } else { mean };
+    isa.store(m, mean);
+    isa.store(w, isa.mul_add(isa.splat(-step.lr), direction, isa.load(w)));
+}
+
+#[inline(always)]
+pub(super) fn clip<I: Isa>(isa: I, limit: f32, x: &mut [f32]) {
+    let (chunks, tail) = x.as_chunks_mut::<LANES>();
+    let (low, high) = (isa.splat(-limit), isa.splat(limit));
+    // The second operand of both is what may be NaN, and stays so.
+    for x in chunks {
+        isa.store(x, isa.min(high, isa.max(low, isa.load(x))));
+    }
+    if !tail.is_empty() {
+        let cut = isa.min(high, isa.max(low, isa.load(&padded(tail))));
+        store_tail(isa, tail, cut);
+    }
+}
+
+#[inline(always)]
+pub(super) fn widen<I: Isa>(isa: I, x: &[Bf16], out: &mut [f32]) {
+    assert_eq!(x.len(), out.len(), "vectors of one length");
+    let (chunks, tail) = x.as_chunks::<LANES>();
+    let (out_chunks, out_tail) = out.as_chunks_mut::<LANES>();
+    for (x, out) in chunks.iter().zip(out_chunks) {
+        isa.store(out, Bf16::load(isa, x));
+    }
+    for (x, out) in tail.iter().zip(out_tail) {
+        *out = x.to_f32();
+    }
+}
+
+/// Integers of one width: the compiler makes vectors of this for every instruction set.
+#[inline(always)]
+pub(super) fn round<I: Isa>(_: I, (key, first): (u64, u32), x: &[f32], out: &mut [Bf16]) {
+    assert_eq!(x.len(), out.len(), "vectors of one length");
+    for (place, (x, out)) in (first..).zip(x.iter().zip(out)) {
+        *out = Bf16::round(*x, dice(key, place));
+    }
+}
