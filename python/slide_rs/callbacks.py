@@ -157,9 +157,9 @@ class HashTableMonitor(Callback):
     """Records how the hash tables do, and warns in plain words when they are of no use.
 
     Of each layer with tables, ``NAME.empty`` (share of the buckets without a row), ``NAME.full``
-    (share of the others with more rows than count) and ``NAME.largest`` (share of the rows that
-    are in the largest bucket) join the history, with ``recall_gain``: how many times more often
-    the best output is found than among as many random ones. Warnings go to the logger
+    (share of the others with as many rows as count, or more) and ``NAME.largest`` (share of the
+    rows that are in the largest bucket) join the history, with ``recall_gain``: how many times
+    more often the best output is found than among as many random ones. Warnings go to the logger
     ``slide_rs``.
 
     Parameters
@@ -224,8 +224,8 @@ def _warn_of_tables(stats: inspect.TableStats) -> None:
         )
     if stats.full_share > MOST_FULL:
         _log.warning(
-            "%s: %.0f %% of the buckets overflow: they hold more than the %d rows that count, and "
-            "the rest is not found. A larger bucket_size or more hashes (n_hashes) help.",
+            "%s: %.0f %% of the buckets overflow: they hold the %d rows that count, or more, and "
+            "what is beyond is not found. A larger bucket_size or more hashes (n_hashes) help.",
             stats.layer,
             100 * stats.full_share,
             stats.bucket_size,

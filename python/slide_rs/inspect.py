@@ -42,7 +42,7 @@ class TableStats:
 
     Examples
     --------
-    >>> stats = TableStats("output", 2, 1, 1, 8, 10, 240, 1, 1, 9, 5.0, (1, 1, 0, 0, 2))
+    >>> stats = TableStats("output", 2, 1, 1, 8, 10, 240, 1, 1, 9, 5.0, (1, 0, 0, 2))
     >>> stats.buckets, stats.empty_share, stats.largest_share
     (4, 0.25, 0.9)
     """
@@ -63,13 +63,13 @@ class TableStats:
     bytes: int
     #: Buckets without any row, over all tables.
     empty: int
-    #: Buckets with more rows than count.
+    #: Buckets with as many rows as count, or more.
     full: int
     #: Rows in the largest bucket.
     largest: int
     #: Mean rows of the buckets that are not empty.
     mean: float
-    #: Number of buckets that are empty, that have 1 row, 2 or 3, 4 to 7, and so on.
+    #: Number of buckets with 1 row, with 2 or 3, with 4 to 7, and so on.
     histogram: tuple[int, ...]
 
     @property
@@ -84,7 +84,7 @@ class TableStats:
 
     @property
     def full_share(self) -> float:
-        """Share of the buckets with any row that have more than count."""
+        """Share of the buckets with any row that have as many as count, or more."""
         return self.full / max(self.buckets - self.empty, 1)
 
     @property
@@ -100,7 +100,7 @@ class TableStats:
                 f"  {self.empty_share:.1%} of the buckets are empty; the others hold "
                 f"{self.mean:.1f} rows on average",
                 f"  the largest holds {self.largest:,} rows, {self.largest_share:.1%} of all; "
-                f"{self.full_share:.1%} hold more than the {self.bucket_size:,} that count",
+                f"{self.full_share:.1%} hold the {self.bucket_size:,} that count, or more",
             ]
         )
 
@@ -252,8 +252,8 @@ def plot_buckets(net: Network, layer: int = -1, *, ax: Any = None) -> Any:
     """
     stats = table_stats(net, layer)
     ax = axes(ax)
-    labels = ["0", *(_power(place) for place in range(1, len(stats.histogram)))]
-    ax.bar(labels, stats.histogram)
+    labels = ["0", *(_power(place) for place in range(len(stats.histogram)))]
+    ax.bar(labels, (stats.empty, *stats.histogram))
     ax.set(
         title=f"{stats.layer}: {stats.n_tables} tables of {1 << stats.bits:,} buckets",
         xlabel="rows in a bucket",
@@ -395,7 +395,7 @@ def _output_tables(net: Network) -> tables.Tables:
 
 
 def _power(place: int) -> str:
-    low, high = 1 << (place - 1), (1 << place) - 1
+    low, high = 1 << place, (2 << place) - 1
     return f"{low}" if low == high else f"{low}-{high}"
 
 

@@ -293,17 +293,22 @@ class _Search:
 def _starts(kinds: Sequence[str], net: Network) -> list[Tables]:
     """Return a candidate of each family, with buckets of about a hundred rows."""
     units, seed = net.config.output.units, net.config.seed
-    bits = int(np.clip(round(np.log2(units / 100)), 3, tables.MOST_BITS))
+    bits = tables.bits_by_rule(units)
     width = net.config.hidden[-1].units if net.config.hidden else net.config.input.in_features
     # The set of a quarter of the coordinates still tells vectors apart.
     top = min(DOPH().top, max(width // 4, 1))
     families = {
-        "simhash": SimHash(TABLES, bits, seed=seed),
-        "wta": WTA(TABLES, max(round(bits / WTA().bits_per_hash), 1), seed=seed),
-        "dwta": DWTA(TABLES, max(round(bits / DWTA().bits_per_hash), 1), seed=seed),
-        "doph": DOPH(TABLES, 2, seed=seed, top=top),
+        "simhash": SimHash(TABLES, seed=seed),
+        "wta": WTA(TABLES, seed=seed),
+        "dwta": DWTA(TABLES, seed=seed),
+        "doph": DOPH(TABLES, seed=seed, top=top),
     }
-    return [_with_cap(families[kind], units) for kind in kinds]
+    starts = []
+    for kind in kinds:
+        found = families[kind]
+        hashes = max(round(bits / found.bits_per_hash), 1)
+        starts.append(_with_cap(replace(found, n_hashes=hashes), units))
+    return starts
 
 
 def _neighbours(found: Tables, units: int) -> Iterator[Tables]:
@@ -325,8 +330,8 @@ def _neighbours(found: Tables, units: int) -> Iterator[Tables]:
 
 def _with_cap(found: Tables, units: int) -> Tables:
     """Let four times the mean bucket count, as the engine does by rule."""
-    bits = (found.n_hashes or 1) * found.bits_per_hash
-    return replace(found, bucket_size=4 * max(units >> bits, 32))
+    parts = 2.0 ** min((found.n_hashes or 1) * found.bits_per_hash, tables.MOST_BITS)
+    return replace(found, bucket_size=4 * max(int(units / parts), 32))
 
 
 def _check_families(families: object) -> tuple[str, ...]:

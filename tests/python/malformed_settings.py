@@ -134,6 +134,10 @@ CASES: dict[str, Case] = {
         samplers.LSH, V, "min_active: found 9, wanted at most", n_active=8, min_active=9
     ),
     "lsh-log-q": make(samplers.LSH, V, "log_q: found 'yes'", log_q="yes"),
+    "log-q-wta": make(samplers.LSH, V, "log_q: found 'all'", lsh.WTA(), log_q="all"),
+    "log-q-center": make(
+        samplers.LSH, V, "log_q: found 'all'", lsh.SimHash(center=True), log_q="all"
+    ),
     "lsh-tables-base": make(samplers.LSH, T, "tables: found Tables", lsh.Tables()),
     "oracle-share": make(samplers.Oracle, V, "random_share: found 1,", random_share=1.0),
     "in-batch-active": make(samplers.InBatch, V, "n_active: found 0", 0),
