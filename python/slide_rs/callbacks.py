@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from slide_rs import checks, inspect
+from slide_rs import checks, engine, inspect
 
 if TYPE_CHECKING:
     from slide_rs.network import Network
@@ -180,13 +180,13 @@ class HashTableMonitor(Callback):
     def on_train_begin(self, network: Network, epochs: int) -> None:
         """Take the network, and say so if it has no tables."""
         self._network = network
-        if not inspect.hashed_layers(network):
+        if not engine.hashed_layers(network):
             _log.warning("HashTableMonitor: no layer of the network has hash tables to look at.")
 
     def measure(self, epoch: int, logs: Mapping[str, float]) -> Mapping[str, float]:
         """Look at the tables, and warn of what is wrong with them."""
         assert self._network is not None
-        names = list(inspect.hashed_layers(self._network))
+        names = list(engine.hashed_layers(self._network))
         skipped = (epoch - 1) % self.every > 0
         found: dict[str, float] = {}
         if "output" in names:

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slide_rs import _core, checks, document, samplers, tables
-from slide_rs.arrays import Features, features, n_rows
+from slide_rs import checks, document, engine, tables
 
 if TYPE_CHECKING:
     from slide_rs.network import Network
@@ -122,8 +121,8 @@ def table_stats(net: Network, layer: int = -1) -> TableStats:
     IndexError
         If there are not as many.
     """
-    core = engine(net)
-    names = list(hashed_layers(net))
+    core = engine.core(net)
+    names = list(engine.hashed_layers(net))
     if not names:
         raise ValueError("net: found no hash tables, wanted a layer with samplers.LSH")
     place = checks.whole("layer", layer, -(2**31), 2**31)
@@ -152,7 +151,7 @@ def sampling_recall(net: Network, X: object, k: int = 1) -> float:
     k : int
         Labels of each row.
     """
-    engine(net)
+    engine.core(net)
     return net.sampling_recall(X, k)
 
 
@@ -211,11 +210,11 @@ def retrieval_probability(
     seed : int
         Seed of rows and pairs.
     """
-    core, hashed = engine(net), _output_tables(net)
+    core, hashed = engine.core(net), engine.output_tables(net)
     count = checks.whole("bins", bins, 1, checks.MOST)
     total = checks.whole("pairs", pairs, 1, checks.MOST)
-    x = queries(net, X)
-    rows = choose_rows(x, QUERIES, checks.whole("seed", seed, 0, 2**64 - 1))
+    x = engine.queries(net, X)
+    rows = engine.choose_rows(x, QUERIES, checks.whole("seed", seed, 0, 2**64 - 1))
     each = math.ceil(total / len(rows))
     cosines, hits = core.retrieval(x, rows, each, seed)
     angles: NDArray[np.float64] = np.arccos(np.clip(cosines.astype(np.float64), -1, 1))
@@ -309,9 +308,9 @@ def plot_recall(net: Network, X: object, *, seed: int = 0, ax: Any = None) -> An
     ax : matplotlib axes, optional
         Where to draw; new ones when not given.
     """
-    core, hashed = engine(net), _output_tables(net)
-    x = queries(net, X)
-    rows = choose_rows(x, QUERIES, checks.whole("seed", seed, 0, 2**64 - 1))
+    core, hashed = engine.core(net), engine.output_tables(net)
+    x = engine.queries(net, X)
+    rows = engine.choose_rows(x, QUERIES, checks.whole("seed", seed, 0, 2**64 - 1))
     ranks = core.ranks(json.dumps(document.tables_fields(hashed)), x, rows)
     units = net.config.output.units
     computed = np.unique(np.geomspace(1, units, 60).astype(np.int64))
@@ -325,49 +324,6 @@ def plot_recall(net: Network, X: object, *, seed: int = 0, ax: Any = None) -> An
     ax.set(xscale="log", xlabel="share of the outputs computed", ylabel="recall of the best label")
     ax.legend()
     return ax
-
-
-def engine(net: object) -> _core.Network:
-    """Return the compiled network inside of `net`.
-
-    Examples
-    --------
-    >>> engine("net")
-    Traceback (most recent call last):
-    TypeError: net: found str, wanted a Network
-    """
-    core: _core.Network | None = getattr(net, "_core", None)
-    if core is None:
-        raise TypeError(f"net: found {type(net).__name__}, wanted a Network")
-    return core
-
-
-def hashed_layers(net: Network) -> dict[str, tables.Tables]:
-    """Return the tables of the layers that have any, first to last, by name of the layer."""
-    return {
-        name: layer.sampler.tables
-        for name, layer in net.config.sampled.items()
-        if isinstance(layer.sampler, samplers.LSH)
-    }
-
-
-def queries(net: Network, X: object) -> Features:
-    """Return the rows as the engine takes them; there must be some."""
-    x = features(X, net.config.input.in_features)
-    if not n_rows(x):
-        raise ValueError("X: found 0 rows, wanted at least 1")
-    return x
-
-
-def choose_rows(x: Features, most: int, seed: int) -> NDArray[np.int64]:
-    """Choose up to so many rows by the seed, in random order.
-
-    Examples
-    --------
-    >>> len(choose_rows(np.zeros((9, 2), np.float32), 5, seed=0))
-    5
-    """
-    return np.random.default_rng(seed).permutation(n_rows(x))[:most].astype(np.int64)
 
 
 def axes(ax: Any) -> Any:
@@ -385,13 +341,6 @@ def axes(ax: Any) -> Any:
     except ImportError:
         raise ImportError("plots need matplotlib: pip install 'slide_rs[plot]'") from None
     return Figure(layout="constrained").add_subplot()
-
-
-def _output_tables(net: Network) -> tables.Tables:
-    hashed = hashed_layers(net).get("output")
-    if hashed is None:
-        raise ValueError("net: found no hash tables at its output, wanted samplers.LSH there")
-    return hashed
 
 
 def _power(place: int) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slide_rs import _core, checks, document, inspect, samplers, tables
+from slide_rs import _core, checks, document, engine, samplers, tables
 from slide_rs.arrays import Features
 from slide_rs.tables import DOPH, DWTA, WTA, SimHash, Tables
 
@@ -163,15 +163,15 @@ def autotune(
     >>> found = sr.lsh.autotune(net, data.X, target_recall=0.7, time_limit=5.0)
     >>> net.set_sampler(found.sampler)
     """
-    core = inspect.engine(net)
+    core = engine.core(net)
     target = checks.number("target_recall", target_recall, above=0.0, below=1.0)
     units = net.config.output.units
     most = units if max_active is None else checks.whole("max_active", max_active, 1, units)
     limit = checks.number("time_limit", time_limit, above=0.0)
     kinds = _check_families(families)
-    x = inspect.queries(net, X)
+    x = engine.queries(net, X)
     wanted = checks.whole("n_queries", n_queries, 1, checks.MOST)
-    rows = inspect.choose_rows(x, wanted, checks.whole("seed", seed, 0, 2**64 - 1))
+    rows = engine.choose_rows(x, wanted, checks.whole("seed", seed, 0, 2**64 - 1))
     screened = len(rows) // SCREENED if len(rows) >= FEW else 0
     search = _Search(core, x, units, target, most, time.monotonic() + limit, [])
     best = search.climb(_starts(kinds, net), rows[:screened] if screened else rows)
