@@ -49,5 +49,7 @@ pub mod touched;
 mod python;
 
 pub use error::{Error, Result};
-pub use network::{BatchReport, Counters, EpochOptions, EpochReport, Mode, Network, Progress};
+pub use network::{
+    BatchReport, Counters, EpochOptions, EpochReport, LayerTables, Mode, Network, Progress,
+};
 pub use targets::Targets;

@@ -177,7 +177,7 @@ impl LshConfig {
 
 impl SamplerConfig {
     /// Checks every value that is given.
-    pub(super) fn check(&self, units: usize) -> Result<()> {
+    pub(crate) fn check(&self, units: usize) -> Result<()> {
         let active = |name: &'static str, n: Option<usize>| {
             let n = n.unwrap_or(1);
             let wanted = "at least 1 and at most the number of units";

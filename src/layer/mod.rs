@@ -6,6 +6,7 @@ mod full;
 mod hidden;
 mod inputs;
 mod logits;
+mod observe;
 mod oracle;
 mod output;
 mod sampled;

@@ -65,7 +65,7 @@ impl Sampled {
     }
 
     /// Length of the input of sample `i` as it is hashed, with its 1 for the bias.
-    fn query_length(&self, kernels: &Kernels, inputs: Inputs<'_>, i: usize) -> f32 {
+    pub(super) fn query_length(&self, kernels: &Kernels, inputs: Inputs<'_>, i: usize) -> f32 {
         let x = match inputs {
             Inputs::Dense(inputs) => inputs.row(i),
             Inputs::Sparse(lists) => lists.of(i).1,

@@ -181,19 +181,19 @@ impl Index {
         scratch.ensure(|| Scratch::new(hash, stripes.per_shard()));
         let layer = (weights.weights(), bias.map(Param::weights));
         let (n_tables, n) = (hash.n_tables(), DRIFTING.min(stripes.rows()));
-        let stored = tables.codes_mut();
         let mut differing = 0;
         scratch.with(|Scratch { hashing, codes, .. }| {
             codes.resize(n_tables, 0);
             for i in 0..n {
                 // Evenly spread, since neighbours may be alike.
-                let (shard, local) = Stripes::split((i * stripes.rows() / n) as u32);
+                let id = (i * stripes.rows() / n) as u32;
+                let (shard, local) = Stripes::split(id);
                 let (shard, local) = (shard as usize, local as usize);
                 stages.with(|stage| {
                     stage.load(kernels, transform, layer, (shard, &[local]));
                     hash.codes(kernels, stage.vectors(), stage.extras(), hashing, codes);
                 });
-                let both = codes.iter().zip(&stored[shard][local * n_tables..]);
+                let both = codes.iter().zip(tables.codes_of(id));
                 differing += both.map(|(new, old)| (new ^ old).count_ones()).sum::<u32>();
             }
         });

@@ -179,7 +179,7 @@ impl Stage {
             }
             match bias.filter(|_| transform.append_bias) {
                 Some(bias) => {
-                    self.biases.extend_from_slice(bias.tile(kernels, tile, &mut self.room))
+                    self.biases.extend_from_slice(bias.tile(kernels, tile, &mut self.room));
                 }
                 None => self.biases.resize(i, 0.0),
             }

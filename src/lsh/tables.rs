@@ -157,6 +157,24 @@ impl HashTables {
         self.whole(table, code).len()
     }
 
+    /// The codes by which row `id` was inserted, one a table.
+    #[must_use]
+    pub fn codes_of(&self, id: u32) -> &[u16] {
+        &self.codes[self.stripes.slot(id) as usize * self.n_tables..][..self.n_tables]
+    }
+
+    /// Ids that count in a bucket; no more than there are.
+    #[must_use]
+    pub fn cap(&self) -> usize {
+        self.cap.size.min(self.rows())
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub const fn rows(&self) -> usize {
+        self.stripes.rows()
+    }
+
     /// Number of tables.
     #[must_use]
     pub const fn n_tables(&self) -> usize {

@@ -2,6 +2,7 @@
 //! neurons.
 
 mod epoch;
+mod observe;
 mod predict;
 mod recall;
 mod step;
@@ -19,6 +20,7 @@ use crate::simd::Kernels;
 use crate::tape::{BLOCK, LayerTape, Tape};
 
 pub use epoch::{EpochOptions, EpochReport, Progress};
+pub use observe::LayerTables;
 pub use predict::Mode;
 pub use step::BatchReport;
 

@@ -7,6 +7,7 @@ mod io;
 mod network;
 mod optim;
 mod pool;
+mod watch;
 
 use pyo3::prelude::*;
 

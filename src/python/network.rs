@@ -1,7 +1,7 @@
 //! The network as a Python class.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -10,13 +10,14 @@ use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::config::NetworkConfig;
+use crate::config::{NetworkConfig, SamplerConfig, TablesConfig};
 use crate::error::{Error, Result};
 use crate::io::model;
-use crate::network::{EpochOptions, Mode, Network, Progress};
+use crate::network::{EpochOptions, LayerTables, Mode, Network};
 
 use super::arrays::{FeatureArrays, Pattern, TargetArrays};
 use super::pool::Pool;
+use super::watch::{Watch, hear_signals};
 
 /// How often Python is asked whether a signal has arrived, and told how far an epoch is.
 const TICK: Duration = Duration::from_millis(50);
@@ -29,12 +30,14 @@ pub(super) struct PyNetwork {
     owner: Mutex<Option<(u32, ThreadId)>>,
     steps: AtomicU64,
     pool: Pool,
-    config: String,
+    config: Mutex<String>,
     features: usize,
     units: usize,
 }
 
 type Arrays<'py> = (Bound<'py, PyArray2<i32>>, Bound<'py, PyArray2<f32>>);
+
+type Collisions<'py> = (Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<u8>>);
 
 impl PyNetwork {
     fn build(
@@ -46,7 +49,7 @@ impl PyNetwork {
         let network = py.detach(|| pool.install(make))??;
         let config = network.config();
         Ok(Self {
-            config: config.to_json(),
+            config: Mutex::new(config.to_json()),
             features: config.input.features,
             units: config.output.units,
             steps: AtomicU64::new(network.counters().steps),
@@ -117,44 +120,6 @@ impl PyNetwork {
     }
 }
 
-/// Runs the handlers of the signals that have arrived.
-fn hear_signals(py: Python<'_>) -> PyResult<()> {
-    py.check_signals()
-}
-
-/// What the thread that was called and the threads that work tell each other.
-#[derive(Default)]
-struct Watch {
-    stopped: AtomicBool,
-    progress: Mutex<Option<Progress>>,
-}
-
-impl Watch {
-    /// Whether to go on; asked by those who work.
-    fn go_on(&self) -> bool {
-        !self.stopped.load(Ordering::Relaxed)
-    }
-
-    /// The same after a batch.
-    fn after_batch(&self, progress: Progress) -> bool {
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
-        self.go_on()
-    }
-
-    fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
-    }
-
-    /// Lets Python handle its signals and tells it how far the epoch is. `CPython` runs signal
-    /// handlers on its main thread only, so this happens on the thread that called.
-    fn tell(&self, py: Python<'_>, on_batch: Option<&Py<PyAny>>) -> PyResult<()> {
-        hear_signals(py)?;
-        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((progress, call)) = progress.zip(on_batch) else { return Ok(()) };
-        call.call1(py, (progress.done, progress.total, progress.loss)).map(|_| ())
-    }
-}
-
 #[pymethods]
 impl PyNetwork {
     #[new]
@@ -173,8 +138,8 @@ impl PyNetwork {
 
     /// The configuration as JSON, with every value filled in.
     #[getter]
-    fn config(&self) -> &str {
-        &self.config
+    fn config(&self) -> String {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Threads in use.
@@ -336,9 +301,81 @@ impl PyNetwork {
         self.run(py, recall, None)
     }
 
+    /// How full the hash tables of a layer are.
+    fn table_stats<'py>(&self, py: Python<'py>, layer: usize) -> PyResult<Bound<'py, PyDict>> {
+        let LayerTables { n_tables, n_hashes, bits, bucket_size, rows, stats } =
+            self.run(py, |network, _| network.table_stats(layer), None)?;
+        let histogram: Vec<i64> = stats.histogram.iter().map(|&n| n as i64).collect();
+        let out = PyDict::new(py);
+        for (name, value) in [
+            ("n_tables", n_tables),
+            ("n_hashes", n_hashes),
+            ("bits", bits),
+            ("bucket_size", bucket_size),
+            ("rows", rows),
+            ("bytes", stats.bytes),
+            ("empty", stats.empty),
+            ("full", stats.full),
+            ("largest", stats.largest),
+        ] {
+            out.set_item(name, value)?;
+        }
+        out.set_item("mean", stats.mean())?;
+        out.set_item("histogram", histogram.into_pyarray(py))?;
+        Ok(out)
+    }
+
+    /// Where tables as described would rank the exact best label of every row; 0 for nowhere.
+    fn ranks<'py>(
+        &self,
+        py: Python<'py>,
+        tables: &str,
+        x: FeatureArrays<'py>,
+        rows: Option<PyReadonlyArray1<'py, i64>>,
+    ) -> PyResult<Bound<'py, PyArray1<i32>>> {
+        let tables: TablesConfig = serde_json::from_str(tables).map_err(Error::Json)?;
+        let x = x.view(self.features)?;
+        let rows = rows.as_ref().map(|rows| rows.as_slice()).transpose()?;
+        let rank = |network: &mut Network, watch: &Watch| {
+            network.ranks(&tables, (&x, rows), || watch.go_on())
+        };
+        Ok(self.run(py, rank, None)?.into_pyarray(py))
+    }
+
+    /// Cosines of rows and inputs of the output layer, and in how many tables they meet.
+    fn retrieval<'py>(
+        &self,
+        py: Python<'py>,
+        x: FeatureArrays<'py>,
+        rows: Option<PyReadonlyArray1<'py, i64>>,
+        pairs_per_row: usize,
+        seed: u64,
+    ) -> PyResult<Collisions<'py>> {
+        let x = x.view(self.features)?;
+        let rows = rows.as_ref().map(|rows| rows.as_slice()).transpose()?;
+        let meet = |network: &mut Network, watch: &Watch| {
+            network.retrieval((&x, rows), (pairs_per_row, seed), || watch.go_on())
+        };
+        let (cosines, hits) = self.run(py, meet, None)?;
+        Ok((cosines.into_pyarray(py), hits.into_pyarray(py)))
+    }
+
+    /// Replaces the sampler of the output layer.
+    fn set_sampler(&self, py: Python<'_>, sampler: &str) -> PyResult<()> {
+        let sampler: SamplerConfig = serde_json::from_str(sampler).map_err(Error::Json)?;
+        let set = |network: &mut Network, _: &Watch| {
+            network.set_sampler(sampler)?;
+            Ok(network.config().to_json())
+        };
+        let config = self.run(py, set, None)?;
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        Ok(())
+    }
+
     /// A copy of every parameter, by name.
     fn weights<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let copy = |network: &mut Network, _: &Watch| {
+            network.settle();
             let copy = network.params().into_iter().map(|(name, param)| {
                 let rows = param.weights();
                 (name, [rows.stripes().rows(), rows.width()], rows.to_vec())

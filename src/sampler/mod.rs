@@ -268,6 +268,13 @@ impl Scratch {
         }
     }
 
+    /// Takes the votes of the first `found` candidates back.
+    fn forget_found(&mut self, found: usize) {
+        for &id in &self.candidates[..found] {
+            self.votes[id as usize] = 0;
+        }
+    }
+
     /// Takes the marks of `ids` back.
     fn forget(&mut self, ids: &[u32]) {
         for &id in ids {

@@ -44,27 +44,8 @@ impl Lsh {
         scratch: &mut Scratch,
         active: &mut Vec<u32>,
     ) -> Law {
-        let Scratch { kernels, votes, candidates, order: graded, .. } = scratch;
-        let tables = self.index.tables();
-        let n_tables = tables.n_tables();
-        // All buckets of a query are a few tens of kilobytes, each somewhere else in memory: asked for
-        // together, they arrive while the first ones are counted.
-        for (table, &code) in codes.iter().enumerate() {
-            let ids = tables.bucket(table, code);
-            let read = &ids[..ids.len().min(self.window)];
-            (kernels.prefetch)(bytemuck::cast_slice(read));
-        }
-        let first = rng.below(n_tables as u32) as usize;
-        let mut found = 0;
-        for table in (first..n_tables).chain(0..first) {
-            for &id in self.bucket(tables, table, codes[table], rng) {
-                // Written always and kept when new: a branch here would be taken at random.
-                let votes = &mut votes[id as usize];
-                candidates[found] = id;
-                found += usize::from(*votes == 0);
-                *votes = votes.saturating_add(1);
-            }
-        }
+        let found = self.count(codes, rng, scratch);
+        let Scratch { votes, candidates, order: graded, .. } = scratch;
         let candidates = &candidates[..found];
         let mut histogram = [0_usize; 256];
         for &id in candidates {
@@ -95,6 +76,60 @@ impl Lsh {
             }
         }
         Law::Best { share: self.share(codes), least, ties, floor }
+    }
+
+    /// Counts in how many buckets each neuron stands, as its votes, and lists those that stand in
+    /// any; returns how many.
+    fn count(&self, codes: &[u16], rng: &mut Rng, scratch: &mut Scratch) -> usize {
+        let Scratch { kernels, votes, candidates, .. } = scratch;
+        let tables = self.index.tables();
+        let n_tables = tables.n_tables();
+        // All buckets of a query are a few tens of kilobytes, each somewhere else in memory: asked for
+        // together, they arrive while the first ones are counted.
+        for (table, &code) in codes.iter().enumerate() {
+            let ids = tables.bucket(table, code);
+            let read = &ids[..ids.len().min(self.window)];
+            (kernels.prefetch)(bytemuck::cast_slice(read));
+        }
+        let first = rng.below(n_tables as u32) as usize;
+        let mut found = 0;
+        for table in (first..n_tables).chain(0..first) {
+            for &id in self.bucket(tables, table, codes[table], rng) {
+                // Written always and kept when new: a branch here would be taken at random.
+                let votes = &mut votes[id as usize];
+                candidates[found] = id;
+                found += usize::from(*votes == 0);
+                *votes = votes.saturating_add(1);
+            }
+        }
+        found
+    }
+
+    /// The place of `id` among all candidates for `codes`, best first, counted from 1; 0 where it
+    /// is none.
+    pub(crate) fn rank(
+        &self,
+        codes: &[u16],
+        id: u32,
+        rng: &mut Rng,
+        scratch: &mut Scratch,
+    ) -> usize {
+        let found = self.count(codes, rng, scratch);
+        let Scratch { votes, candidates, .. } = scratch;
+        let grade =
+            |votes: &[u8], id: u32| self.ranking.grade(votes[id as usize], self.index.length(id));
+        let candidates = &candidates[..found];
+        let place = candidates.iter().position(|&candidate| candidate == id);
+        let rank = place.map_or(0, |place| {
+            let own = grade(votes, id);
+            let before = |(at, &other): (usize, &u32)| {
+                let other = grade(votes, other);
+                other > own || (other == own && at < place)
+            };
+            1 + candidates.iter().enumerate().filter(|&pair| before(pair)).count()
+        });
+        scratch.forget_found(found);
+        rank
     }
 
     /// Adds whole buckets, tables in random order, until there are enough neurons

@@ -54,7 +54,8 @@ fn codes_of(sampler: &Sampler, query: &[f32]) -> Vec<u16> {
     let Some(index) = sampler.index() else { return vec![] };
     let mut codes = vec![0; index.hash().n_tables()];
     let kernels = Kernels::available().next().unwrap();
-    index.hash().codes(&kernels, (query, query.len()), &[0.0], &mut vec![], &mut codes);
+    let vectors = Vectors::Dense { values: query, stride: query.len(), n: 1 };
+    index.query_codes(&kernels, vectors, false, &mut HashScratch::default(), &mut codes);
     codes
 }
 
