@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from slide_rs import checks, inspect
+from slide_rs import checks, engine, inspect
 
 if TYPE_CHECKING:
     from slide_rs.network import Network
@@ -157,9 +157,9 @@ class HashTableMonitor(Callback):
     """Records how the hash tables do, and warns in plain words when they are of no use.
 
     Of each layer with tables, ``NAME.empty`` (share of the buckets without a row), ``NAME.full``
-    (share of the others with more rows than count) and ``NAME.largest`` (share of the rows that
-    are in the largest bucket) join the history, with ``recall_gain``: how many times more often
-    the best output is found than among as many random ones. Warnings go to the logger
+    (share of the others with as many rows as count, or more) and ``NAME.largest`` (share of the
+    rows that are in the largest bucket) join the history, with ``recall_gain``: how many times
+    more often the best output is found than among as many random ones. Warnings go to the logger
     ``slide_rs``.
 
     Parameters
@@ -180,13 +180,13 @@ class HashTableMonitor(Callback):
     def on_train_begin(self, network: Network, epochs: int) -> None:
         """Take the network, and say so if it has no tables."""
         self._network = network
-        if not inspect.hashed_layers(network):
+        if not engine.hashed_layers(network):
             _log.warning("HashTableMonitor: no layer of the network has hash tables to look at.")
 
     def measure(self, epoch: int, logs: Mapping[str, float]) -> Mapping[str, float]:
         """Look at the tables, and warn of what is wrong with them."""
         assert self._network is not None
-        names = list(inspect.hashed_layers(self._network))
+        names = list(engine.hashed_layers(self._network))
         skipped = (epoch - 1) % self.every > 0
         found: dict[str, float] = {}
         if "output" in names:
@@ -224,8 +224,8 @@ def _warn_of_tables(stats: inspect.TableStats) -> None:
         )
     if stats.full_share > MOST_FULL:
         _log.warning(
-            "%s: %.0f %% of the buckets overflow: they hold more than the %d rows that count, and "
-            "the rest is not found. A larger bucket_size or more hashes (n_hashes) help.",
+            "%s: %.0f %% of the buckets overflow: they hold the %d rows that count, or more, and "
+            "what is beyond is not found. A larger bucket_size or more hashes (n_hashes) help.",
             stats.layer,
             100 * stats.full_share,
             stats.bucket_size,

@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slide_rs import checks, datasets, defaults, evaluation, inspect, samplers, tables, training
+from slide_rs import (
+    checks,
+    datasets,
+    defaults,
+    engine,
+    evaluation,
+    inspect,
+    samplers,
+    tables,
+    training,
+)
 from slide_rs.arrays import Features, features, n_rows
 from slide_rs.commands import INTERRUPTED, as_json, check_threads, read_pair
 from slide_rs.history import History
@@ -104,6 +114,7 @@ def compare(arguments: Namespace) -> int:
     active = arguments.active
     if active is None:
         active = min(max(data.n_labels // ACTIVE_SHARE, LEAST_ACTIVE), data.n_labels)
+    checks.whole("--active", active, 1, data.n_labels)
     families, names = _split(arguments.families), _split(arguments.samplers)
     if not arguments.json:
         print(_line({name: name for name, _ in _COLUMNS}), flush=True)
@@ -204,7 +215,7 @@ def _measure(variant: Variant, data: _Data, arguments: Namespace) -> dict[str, A
         # What other rows have as labels says nothing about a single one.
         recall["recall@1"] = history.last["recall_at_1"]
         recall["recall@10"] = core.recall_at_k(data.held_x, data.probe, min(10, data.n_labels))
-    hashed = inspect.hashed_layers(network)
+    hashed = engine.hashed_layers(network)
     precision = evaluation.measure(core, data.held_x, data.held_y, METRICS, data.n_labels)
     return {
         "family": variant.family or "-",

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slide_rs import _core, checks, document, samplers, tables
-from slide_rs.arrays import Features, features, n_rows
+from slide_rs import checks, document, engine, tables
 
 if TYPE_CHECKING:
     from slide_rs.network import Network
@@ -42,7 +41,7 @@ class TableStats:
 
     Examples
     --------
-    >>> stats = TableStats("output", 2, 1, 1, 8, 10, 240, 1, 1, 9, 5.0, (1, 1, 0, 0, 2))
+    >>> stats = TableStats("output", 2, 1, 1, 8, 10, 240, 1, 1, 9, 5.0, (1, 0, 0, 2))
     >>> stats.buckets, stats.empty_share, stats.largest_share
     (4, 0.25, 0.9)
     """
@@ -63,13 +62,13 @@ class TableStats:
     bytes: int
     #: Buckets without any row, over all tables.
     empty: int
-    #: Buckets with more rows than count.
+    #: Buckets with as many rows as count, or more.
     full: int
     #: Rows in the largest bucket.
     largest: int
     #: Mean rows of the buckets that are not empty.
     mean: float
-    #: Number of buckets that are empty, that have 1 row, 2 or 3, 4 to 7, and so on.
+    #: Number of buckets with 1 row, with 2 or 3, with 4 to 7, and so on.
     histogram: tuple[int, ...]
 
     @property
@@ -84,7 +83,7 @@ class TableStats:
 
     @property
     def full_share(self) -> float:
-        """Share of the buckets with any row that have more than count."""
+        """Share of the buckets with any row that have as many as count, or more."""
         return self.full / max(self.buckets - self.empty, 1)
 
     @property
@@ -100,7 +99,7 @@ class TableStats:
                 f"  {self.empty_share:.1%} of the buckets are empty; the others hold "
                 f"{self.mean:.1f} rows on average",
                 f"  the largest holds {self.largest:,} rows, {self.largest_share:.1%} of all; "
-                f"{self.full_share:.1%} hold more than the {self.bucket_size:,} that count",
+                f"{self.full_share:.1%} hold the {self.bucket_size:,} that count, or more",
             ]
         )
 
@@ -122,8 +121,8 @@ def table_stats(net: Network, layer: int = -1) -> TableStats:
     IndexError
         If there are not as many.
     """
-    core = engine(net)
-    names = list(hashed_layers(net))
+    core = engine.core(net)
+    names = list(engine.hashed_layers(net))
     if not names:
         raise ValueError("net: found no hash tables, wanted a layer with samplers.LSH")
     place = checks.whole("layer", layer, -(2**31), 2**31)
@@ -152,7 +151,7 @@ def sampling_recall(net: Network, X: object, k: int = 1) -> float:
     k : int
         Labels of each row.
     """
-    engine(net)
+    engine.core(net)
     return net.sampling_recall(X, k)
 
 
@@ -211,11 +210,11 @@ def retrieval_probability(
     seed : int
         Seed of rows and pairs.
     """
-    core, hashed = engine(net), _output_tables(net)
+    core, hashed = engine.core(net), engine.output_tables(net)
     count = checks.whole("bins", bins, 1, checks.MOST)
     total = checks.whole("pairs", pairs, 1, checks.MOST)
-    x = queries(net, X)
-    rows = choose_rows(x, QUERIES, checks.whole("seed", seed, 0, 2**64 - 1))
+    x = engine.queries(net, X)
+    rows = engine.choose_rows(x, QUERIES, checks.whole("seed", seed, 0, 2**64 - 1))
     each = math.ceil(total / len(rows))
     cosines, hits = core.retrieval(x, rows, each, seed)
     angles: NDArray[np.float64] = np.arccos(np.clip(cosines.astype(np.float64), -1, 1))
@@ -252,8 +251,8 @@ def plot_buckets(net: Network, layer: int = -1, *, ax: Any = None) -> Any:
     """
     stats = table_stats(net, layer)
     ax = axes(ax)
-    labels = ["0", *(_power(place) for place in range(1, len(stats.histogram)))]
-    ax.bar(labels, stats.histogram)
+    labels = ["0", *(_power(place) for place in range(len(stats.histogram)))]
+    ax.bar(labels, (stats.empty, *stats.histogram))
     ax.set(
         title=f"{stats.layer}: {stats.n_tables} tables of {1 << stats.bits:,} buckets",
         xlabel="rows in a bucket",
@@ -309,9 +308,9 @@ def plot_recall(net: Network, X: object, *, seed: int = 0, ax: Any = None) -> An
     ax : matplotlib axes, optional
         Where to draw; new ones when not given.
     """
-    core, hashed = engine(net), _output_tables(net)
-    x = queries(net, X)
-    rows = choose_rows(x, QUERIES, checks.whole("seed", seed, 0, 2**64 - 1))
+    core, hashed = engine.core(net), engine.output_tables(net)
+    x = engine.queries(net, X)
+    rows = engine.choose_rows(x, QUERIES, checks.whole("seed", seed, 0, 2**64 - 1))
     ranks = core.ranks(json.dumps(document.tables_fields(hashed)), x, rows)
     units = net.config.output.units
     computed = np.unique(np.geomspace(1, units, 60).astype(np.int64))
@@ -325,49 +324,6 @@ def plot_recall(net: Network, X: object, *, seed: int = 0, ax: Any = None) -> An
     ax.set(xscale="log", xlabel="share of the outputs computed", ylabel="recall of the best label")
     ax.legend()
     return ax
-
-
-def engine(net: object) -> _core.Network:
-    """Return the compiled network inside of `net`.
-
-    Examples
-    --------
-    >>> engine("net")
-    Traceback (most recent call last):
-    TypeError: net: found str, wanted a Network
-    """
-    core: _core.Network | None = getattr(net, "_core", None)
-    if core is None:
-        raise TypeError(f"net: found {type(net).__name__}, wanted a Network")
-    return core
-
-
-def hashed_layers(net: Network) -> dict[str, tables.Tables]:
-    """Return the tables of the layers that have any, first to last, by name of the layer."""
-    return {
-        name: layer.sampler.tables
-        for name, layer in net.config.sampled.items()
-        if isinstance(layer.sampler, samplers.LSH)
-    }
-
-
-def queries(net: Network, X: object) -> Features:
-    """Return the rows as the engine takes them; there must be some."""
-    x = features(X, net.config.input.in_features)
-    if not n_rows(x):
-        raise ValueError("X: found 0 rows, wanted at least 1")
-    return x
-
-
-def choose_rows(x: Features, most: int, seed: int) -> NDArray[np.int64]:
-    """Choose up to so many rows by the seed, in random order.
-
-    Examples
-    --------
-    >>> len(choose_rows(np.zeros((9, 2), np.float32), 5, seed=0))
-    5
-    """
-    return np.random.default_rng(seed).permutation(n_rows(x))[:most].astype(np.int64)
 
 
 def axes(ax: Any) -> Any:
@@ -387,15 +343,8 @@ def axes(ax: Any) -> Any:
     return Figure(layout="constrained").add_subplot()
 
 
-def _output_tables(net: Network) -> tables.Tables:
-    hashed = hashed_layers(net).get("output")
-    if hashed is None:
-        raise ValueError("net: found no hash tables at its output, wanted samplers.LSH there")
-    return hashed
-
-
 def _power(place: int) -> str:
-    low, high = 1 << (place - 1), (1 << place) - 1
+    low, high = 1 << place, (2 << place) - 1
     return f"{low}" if low == high else f"{low}-{high}"
 
 

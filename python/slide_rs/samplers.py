@@ -51,7 +51,8 @@ class LSH:
         From which scores the log of the chance of being active is subtracted: those of neurons
         drawn at random as `random_share` says; also those of neurons found in the tables, by
         1 - (1 - p^K)^L with p from the angle (Spring and Shrivastava, "A new unbiased and
-        efficient class of LSH-based samplers and estimators", 2017); or none.
+        efficient class of LSH-based samplers and estimators", 2017), which wants plain
+        `lsh.SimHash`; or none.
 
     Examples
     --------
@@ -90,6 +91,13 @@ class LSH:
                 f"min_active: found {self.min_active}, wanted at most n_active={self.n_active}"
             )
         checks.choice("log_q", self.log_q, ("random", "all", "none"))
+        found = self.tables
+        plain = isinstance(found, SimHash) and found.append_bias
+        if self.log_q == "all" and (not plain or found.center or found.mips):
+            raise ValueError(
+                "log_q: found 'all', wanted lsh.SimHash with append_bias and without center and "
+                "mips for it: of these alone the angle tells the chance"
+            )
 
 
 @dataclass(frozen=True, slots=True)

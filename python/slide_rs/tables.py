@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, InitVar, dataclass
 
@@ -91,9 +92,13 @@ class Tables:
         """Check what only this family has."""
 
     @property
-    def bits_per_hash(self) -> int:
-        """Bits that one hash function adds to a bucket's address."""
+    def bits_per_hash(self) -> float:
+        """The log, to base 2, of the number of parts that one hash function makes of the rows."""
         return 1
+
+    def bits(self, units: int) -> int:
+        """Bits of a bucket's address in tables of so many rows."""
+        return min(round((self.n_hashes or 1) * self.bits_per_hash), MOST_BITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +144,8 @@ class _Binned(Tables):
         object.__setattr__(self, "bin_size", size)
 
     @property
-    def bits_per_hash(self) -> int:
-        """Bits that one hash function adds to a bucket's address."""
+    def bits_per_hash(self) -> float:
+        """The log, to base 2, of the number of parts that one hash function makes of the rows."""
         return self.bin_size.bit_length() - 1
 
 
@@ -216,6 +221,16 @@ class DOPH(Tables):
     def _check_family(self) -> None:
         object.__setattr__(self, "top", checks.whole("top", self.top, 1, checks.MOST))
 
+    @property
+    def bits_per_hash(self) -> float:
+        """The log, to base 2, of the number of parts that one hash function makes of the rows."""
+        # Two sets of 30 out of 200 coordinates share one value in twelve by chance.
+        return 3.6
+
+    def bits(self, units: int) -> int:
+        """Bits of a bucket's address, into which the codes are mixed."""
+        return min(bits_by_rule(units) + 3, MOST_BITS)
+
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
@@ -270,8 +285,18 @@ def memory(found: Tables, units: int) -> int:
     >>> memory(SimHash(n_tables=10, n_hashes=8), 1000)
     70240
     """
-    bits = min((found.n_hashes or 1) * found.bits_per_hash, MOST_BITS)
-    return (found.n_tables or 1) * (6 * units + 4 * (1 << bits))
+    return (found.n_tables or 1) * (6 * units + 4 * (1 << found.bits(units)))
+
+
+def bits_by_rule(units: int) -> int:
+    """Return as many bits as leave about a hundred of so many rows in a bucket.
+
+    Examples
+    --------
+    >>> bits_by_rule(200_000)
+    11
+    """
+    return min(max(round(math.log2(max(units, 1) / 100)), 3), MOST_BITS)
 
 
 def names(kinds: Sequence[type]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slide_rs import _core, checks, document, inspect, samplers, tables
+from slide_rs import _core, checks, document, engine, samplers, tables
 from slide_rs.arrays import Features
 from slide_rs.tables import DOPH, DWTA, WTA, SimHash, Tables
 
@@ -163,15 +163,15 @@ def autotune(
     >>> found = sr.lsh.autotune(net, data.X, target_recall=0.7, time_limit=5.0)
     >>> net.set_sampler(found.sampler)
     """
-    core = inspect.engine(net)
+    core = engine.core(net)
     target = checks.number("target_recall", target_recall, above=0.0, below=1.0)
     units = net.config.output.units
     most = units if max_active is None else checks.whole("max_active", max_active, 1, units)
     limit = checks.number("time_limit", time_limit, above=0.0)
     kinds = _check_families(families)
-    x = inspect.queries(net, X)
+    x = engine.queries(net, X)
     wanted = checks.whole("n_queries", n_queries, 1, checks.MOST)
-    rows = inspect.choose_rows(x, wanted, checks.whole("seed", seed, 0, 2**64 - 1))
+    rows = engine.choose_rows(x, wanted, checks.whole("seed", seed, 0, 2**64 - 1))
     screened = len(rows) // SCREENED if len(rows) >= FEW else 0
     search = _Search(core, x, units, target, most, time.monotonic() + limit, [])
     best = search.climb(_starts(kinds, net), rows[:screened] if screened else rows)
@@ -293,17 +293,22 @@ class _Search:
 def _starts(kinds: Sequence[str], net: Network) -> list[Tables]:
     """Return a candidate of each family, with buckets of about a hundred rows."""
     units, seed = net.config.output.units, net.config.seed
-    bits = int(np.clip(round(np.log2(units / 100)), 3, tables.MOST_BITS))
+    bits = tables.bits_by_rule(units)
     width = net.config.hidden[-1].units if net.config.hidden else net.config.input.in_features
     # The set of a quarter of the coordinates still tells vectors apart.
     top = min(DOPH().top, max(width // 4, 1))
     families = {
-        "simhash": SimHash(TABLES, bits, seed=seed),
-        "wta": WTA(TABLES, max(round(bits / WTA().bits_per_hash), 1), seed=seed),
-        "dwta": DWTA(TABLES, max(round(bits / DWTA().bits_per_hash), 1), seed=seed),
-        "doph": DOPH(TABLES, 2, seed=seed, top=top),
+        "simhash": SimHash(TABLES, seed=seed),
+        "wta": WTA(TABLES, seed=seed),
+        "dwta": DWTA(TABLES, seed=seed),
+        "doph": DOPH(TABLES, seed=seed, top=top),
     }
-    return [_with_cap(families[kind], units) for kind in kinds]
+    starts = []
+    for kind in kinds:
+        found = families[kind]
+        hashes = max(round(bits / found.bits_per_hash), 1)
+        starts.append(_with_cap(replace(found, n_hashes=hashes), units))
+    return starts
 
 
 def _neighbours(found: Tables, units: int) -> Iterator[Tables]:
@@ -325,8 +330,8 @@ def _neighbours(found: Tables, units: int) -> Iterator[Tables]:
 
 def _with_cap(found: Tables, units: int) -> Tables:
     """Let four times the mean bucket count, as the engine does by rule."""
-    bits = (found.n_hashes or 1) * found.bits_per_hash
-    return replace(found, bucket_size=4 * max(units >> bits, 32))
+    parts = 2.0 ** min((found.n_hashes or 1) * found.bits_per_hash, tables.MOST_BITS)
+    return replace(found, bucket_size=4 * max(int(units / parts), 32))
 
 
 def _check_families(families: object) -> tuple[str, ...]:

@@ -65,6 +65,11 @@ def y(found: Any, error: type[Exception], match: str, **options: Any) -> Case:
     return lambda: net().train_batch(good_x(), found, **options), error, match
 
 
+def weight(found: Any, error: type[Exception], match: str, **options: Any) -> Case:
+    call = lambda: net().train_batch(good_x(), GOOD_Y, sample_weight=found, **options)  # noqa: E731
+    return call, error, match
+
+
 def topk(match: str, error: type[Exception] = ValueError, **options: Any) -> Case:
     return lambda: net().predict_topk(good_x(), **options), error, match
 
@@ -225,6 +230,23 @@ CASES: dict[str, Case] = {
     "y-csr-float-ids": y(label_csr(index=float), T, r"Y\.indptr: found dtype float64"),
     "y-zeros-no-copy": y(label_csr(data=(1, 0, 1)), V, "Y: copy=False", copy=False),
     "y-unsorted-no-copy": y(label_csr(indices=(0, 4, 1)), V, "Y: copy=False", copy=False),
+    "y-grade-too-large": y(label_csr(data=(1, 1e39, 1)), V, "Y: found the value inf"),
+    "y-grades-no-copy": y(label_csr(data=(1, 0.5, 1), value=float), V, "Y: copy=False", copy=False),
+    # sample_weight
+    "weight-short": weight(np.ones(2, F4), V, r"sample_weight: found shape \(2,\)"),
+    "weight-matrix": weight(np.ones((ROWS, 1), F4), V, r"sample_weight: found shape \(3, 1\)"),
+    "weight-number": weight(1.0, T, "sample_weight: found float"),
+    "weight-text": weight("111", T, "sample_weight: found str"),
+    "weight-dict": weight({0: 1}, T, "sample_weight: found dict"),
+    "weight-sparse": weight(sparse.csr_array((1, ROWS)), T, "sample_weight: found csr_array"),
+    "weight-strings": weight(["a", "b", "c"], T, "sample_weight: found dtype <U1"),
+    "weight-complex": weight(np.ones(ROWS, complex), T, "sample_weight: found dtype complex128"),
+    "weight-negative": weight(np.array([1, -1, 1], F4), V, "sample_weight: found the value -1"),
+    "weight-nan": weight(np.array([1, NAN, 1], F4), V, "sample_weight: found the value nan"),
+    "weight-inf": weight(np.array([1, INF, 1], F4), V, "sample_weight: found the value inf"),
+    "weight-too-large": weight(np.array([1, 1e39, 1]), V, "sample_weight: found the value inf"),
+    "weight-no-copy": weight(np.ones(ROWS), V, "sample_weight: copy=False", copy=False),
+    "fit-weight-short": fit("sample_weight: found shape", sample_weight=[1.0]),
     # predict_topk
     "k-zero": topk("k: found 0", k=0),
     "k-negative": topk("k: found -1", k=-1),

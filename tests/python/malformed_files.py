@@ -169,5 +169,28 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
         ["predict", "MODEL", "DATA", "--threads", HUGE],
         "--threads: found 1180591620",
     ),
+    "compare-no-valid": (["compare", "DATA"], "required: --valid"),
+    "compare-families": (
+        ["compare", "DATA", "--valid", "DATA", "--families", "lattice"],
+        "--families: found 'lattice'",
+    ),
+    "compare-samplers": (
+        ["compare", "DATA", "--valid", "DATA", "--samplers", "topk,best"],
+        "--samplers: found 'best'",
+    ),
+    "compare-active": (
+        ["compare", "DATA", "--valid", "DATA", "--active", "0"],
+        "--active: found 0",
+    ),
+    "compare-active-many": (
+        ["compare", "DATA", "--valid", "DATA", "--active", "999"],
+        "--active: found 999, wanted a whole number from 1 to 60",
+    ),
+    "compare-epochs": (
+        ["compare", "DATA", "--valid", "DATA", "--epochs", "0"],
+        "--epochs: found 0",
+    ),
+    "compare-wider": (["compare", "DATA", "--valid", "WIDE"], "found 999 features, wanted at"),
+    "compare-no-rows": (["compare", "NOROWS", "--valid", "DATA"], "found no rows"),
     "predict-threads": (["predict", "MODEL", "DATA", "--threads", "0"], "--threads: found 0"),
 }

@@ -8,29 +8,91 @@ import json
 import numpy as np
 import pytest
 import slide_rs as sr
-from slide_rs import checks, defaults, lsh, optim, samplers
+from slide_rs import checks, defaults, lsh, optim, report, samplers
 from slide_rs.layers import Dense, SampledDense, SparseInput
 from slide_rs.optim import schedules
 
 CONTRACT = json.loads("""
 {"seed": 0, "loss": "softmax",
  "input": {"features": 184585, "normalize": true, "dropout": null},
- "hidden": [{"units": 128, "activation": "linear", "norm": null, "dropout": 0.0}],
+ "hidden": [{"kind": "dense", "units": 128, "activation": "linear", "norm": null, "dropout": 0.0,
+             "dtype": "f32", "optimizer": null}],
  "output": {"units": 22085, "bias": true,
-   "sampler": {"kind": "lsh", "strategy": "topk", "n_active": null, "fill": "random",
-               "random_share": null,
-               "tables": {"kind": "simhash", "n_tables": null, "n_hashes": null,
-                          "bucket_size": null, "seed": null},
-               "rebuild": {"every": null, "growth": null}}},
- "optimizer": {"kind": "adam", "lr": null, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8},
- "schedule": {"warmup": null, "decay": "cosine"}}
+   "sampler": {"kind": "lsh", "strategy": "topk", "n_active": null, "min_active": null,
+               "fill": "random", "random_share": null, "log_q": "random",
+               "tables": {"family": {"kind": "simhash", "projection": "gaussian"},
+                          "n_tables": null, "n_hashes": null, "bucket_size": null,
+                          "bucket_policy": "window", "seed": null, "center": false,
+                          "normalize": false, "append_bias": true, "mips": false},
+               "rebuild": {"every": null, "growth": null, "drift": null, "redraw": null}},
+   "dtype": "f32", "optimizer": null},
+ "optimizer": {"kind": "adam", "lr": null, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8,
+               "weight_decay": 0.0, "mode": "lazy"},
+ "clip": {"norm": null, "value": null},
+ "schedule": {"warmup": null, "decay": "cosine"},
+ "update": "sharded"}
 """)
 
+REBUILD = lsh.Rebuild(5, 1.5, drift=0.25, redraw=7)
 DETAILED = [
-    samplers.LSH(lsh.SimHash(10, 6, 64, 3), "vanilla", 40, lsh.Rebuild(5, 1.5), "none", 0.5),
+    samplers.LSH(
+        lsh.SimHash(10, 6, 64, 3, projection="sparse", normalize=True),
+        "vanilla",
+        40,
+        REBUILD,
+        "none",
+        0.5,
+        min_active=30,
+        log_q="all",
+    ),
+    samplers.LSH(
+        lsh.WTA(9, 2, 8, 4, bin_size=4, bucket_policy="fifo", center=True),
+        "threshold",
+        40,
+        REBUILD,
+        "random",
+        0.25,
+        min_active=9,
+        min_count=3,
+    ),
+    samplers.LSH(
+        lsh.DWTA(8, 3, 9, 5, bin_size=16, bucket_policy="reservoir", mips=True),
+        "union",
+        50,
+        REBUILD,
+        "random",
+        0.0,
+        min_active=1,
+        log_q="none",
+    ),
+    samplers.LSH(
+        lsh.DOPH(7, 2, 9, 6, top=5, append_bias=False),
+        "topk",
+        20,
+        REBUILD,
+        "random",
+        0.5,
+        min_active=20,
+    ),
     samplers.Uniform(17, log_q=False),
+    samplers.LogUniform(17),
+    samplers.InBatch(17, log_q=False),
+    samplers.Oracle(17, 0.25),
     samplers.Full(),
 ]
+OPTIMIZERS: dict[str, optim.Optimizer] = {
+    "adam": optim.Adam(0.1, 0.5, 0.6, 0.01, schedules.Constant(7), mode="catch_up", clip_norm=2.0),
+    "adamw": optim.AdamW(0.1, schedule=schedules.Linear(3), weight_decay=0.5, mode="dense"),
+    "sgd": optim.SGD(2.0, schedules.WarmupCosine(3), momentum=0.5, nesterov=True, clip_value=0.5),
+    "sgd-one-cycle": optim.SGD(schedule=schedules.OneCycle()),
+    "adagrad": optim.Adagrad(0.5, 0.25, schedules.Step(100, 0.5, warmup=4)),
+    "bare-sgd": optim.SGD(),
+}
+
+
+def name_of(sampler: samplers.Sampler) -> str:
+    inner = getattr(sampler, "tables", sampler)
+    return type(inner).__name__
 
 
 def test_three_bare_layers_are_the_default_json_of_the_engine() -> None:
@@ -38,31 +100,31 @@ def test_three_bare_layers_are_the_default_json_of_the_engine() -> None:
     assert json.loads(config.to_json()) == CONTRACT
 
 
-@pytest.mark.parametrize("sampler", DETAILED, ids=lambda sampler: type(sampler).__name__)
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        optim.Adam(0.1, 0.5, 0.6, 0.01, schedules.Constant(7)),
-        optim.SGD(2.0, schedules.WarmupCosine(3)),
-        optim.SGD(),
-    ],
-    ids=["adam", "sgd", "bare-sgd"],
-)
+@pytest.mark.parametrize("sampler", DETAILED, ids=name_of)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
 def test_json_comes_back_as_it_went(sampler: samplers.Sampler, optimizer: optim.Optimizer) -> None:
     config = sr.NetworkConfig(
         [
             SparseInput(100, normalize=False, dropout=0.5),
             Dense(8, "relu", dropout=0.25),
-            Dense(4, "tanh", norm=0.0),
-            SampledDense(50, sampler=sampler, bias=False),
+            SampledDense(
+                500, activation="gelu", norm=0.0, dtype="bfloat16", optimizer=optim.Adagrad(0.5)
+            ),
+            Dense(4, "sigmoid", norm=0.0, dtype="bfloat16", optimizer=optim.AdamW(0.25)),
+            SampledDense(600),
+            SampledDense(
+                50, sampler=sampler, bias=False, dtype="bfloat16", optimizer=optim.SGD(0.5)
+            ),
         ],
+        loss="squared_hinge",
         optimizer=optimizer,
         seed=2**64 - 1,
+        update="hogwild",
     )
     assert sr.NetworkConfig.from_json(config.to_json()) == config
 
 
-@pytest.mark.parametrize("sampler", DETAILED, ids=lambda sampler: type(sampler).__name__)
+@pytest.mark.parametrize("sampler", DETAILED, ids=name_of)
 def test_the_engine_keeps_what_was_said_and_fills_in_the_rest(sampler: samplers.Sampler) -> None:
     layers = [SparseInput(100), Dense(8), SampledDense(50, sampler=sampler)]
     net = sr.Network(layers, optimizer=optim.Adam(lr=0.5), seed=4)
@@ -71,6 +133,34 @@ def test_the_engine_keeps_what_was_said_and_fills_in_the_rest(sampler: samplers.
     assert net.config.optimizer.lr == 0.5
     assert net.config.input.dropout is not None
     assert net.config.hidden[0].norm is not None
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
+def test_the_engine_keeps_the_optimiser(optimizer: optim.Optimizer) -> None:
+    chain = [SparseInput(100), Dense(8, optimizer=optim.SGD(0.5)), SampledDense(50)]
+    config = sr.Network(chain, optimizer=optimizer, loss="hinge").config
+    assert dataclasses.replace(config.optimizer, lr=optimizer.lr) == optimizer
+    assert config.hidden[0].optimizer == optim.SGD(0.5)
+    assert config.loss == "hinge"
+
+
+def test_defaults_that_follow_from_the_place_of_a_layer() -> None:
+    wide, output = SampledDense(2000), SampledDense(50)
+    config = sr.NetworkConfig([SparseInput(100), wide, output], loss="bce")
+    assert config.hidden[0] == SampledDense(2000, activation="relu")
+    assert config.output == output
+    assert config.loss == "sigmoid"
+    assert list(config.sampled) == ["hidden.0", "output"]
+    bare = sr.NetworkConfig([SparseInput(100), output])
+    assert bare.hidden == ()
+    assert sr.NetworkConfig.from_json(bare.to_json()) == bare
+
+
+def test_without_decay_adamw_is_adam() -> None:
+    config = sr.NetworkConfig(
+        [SparseInput(9), SampledDense(5)], optimizer=optim.AdamW(0.5, weight_decay=0.0)
+    )
+    assert sr.NetworkConfig.from_json(config.to_json()).optimizer == optim.Adam(0.5)
 
 
 def test_by_rule_a_wide_output_is_hashed_and_few_of_it_computed() -> None:
@@ -115,6 +205,22 @@ def test_summary_and_repr_tell_sizes_and_sampler() -> None:
     for other, name in ((samplers.Uniform(), "Uniform"), (samplers.Full(), "all 50")):
         chain = [SparseInput(9), Dense(2), SampledDense(50, sampler=other)]
         assert name in sr.Network(chain).summary()
+
+
+def test_summary_tells_of_sampled_hidden_layers_and_of_memory() -> None:
+    chain = [
+        SparseInput(100, normalize=False),
+        SampledDense(3000, bias=False, sampler=samplers.LSH(lsh.DWTA(K=3, L=11), n_active=150)),
+        SampledDense(20, dtype="bfloat16", optimizer=optim.SGD(0.5)),
+    ]
+    text = " ".join(report.summary(sr.NetworkConfig(chain)).split())
+    assert "SampledDense 100 x 3000 300,000 relu" in text
+    assert "SampledDense 3000 x 20 60,020 softmax, bfloat16, SGD(lr=0.5)" in text
+    # Adam keeps two floats beside each weight, plain SGD none beside 16-bit ones.
+    assert "3.72 MB with the optimiser" in text
+    assert "hidden.0 sampler: LSH, n_active=150 (5.0% of 3,000), strategy='topk'" in text
+    assert "hidden.0 tables: DWTA, n_tables=11 (L), n_hashes=3 (K)" in text
+    assert "output sampler: LSH" in text
 
 
 @pytest.mark.parametrize(
