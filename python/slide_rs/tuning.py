@@ -30,6 +30,8 @@ TABLES = 96
 BAND = 0.015
 #: Share of the queries on which candidates are compared; the rest judges the one chosen.
 SCREENED = 4
+#: Ids that a query reads in no time.
+CHEAP = 10_000
 #: Too few queries to be parted.
 FEW = 400
 _log = logging.getLogger("slide_rs")
@@ -125,7 +127,9 @@ def autotune(
     For a candidate the position of the exact best output in its ranking is looked up for each of a
     sample of rows; the smallest active set is the quantile of these positions. Candidates are
     families of hash functions, then, one change after another from the best so far, K, L, bucket
-    size and options. The one chosen is judged on rows that took no part in choosing it.
+    size and options, as long as a query does not read more than half as many ids as there are
+    outputs. The one chosen is judged on rows that took no part in choosing it, and where it finds
+    more than is wanted because of an active set of one or two, with fewer tables.
 
     Parameters
     ----------
@@ -216,6 +220,11 @@ class _Search:
     #: Seconds of the slowest trial.
     slowest: float = 0.0
 
+    @property
+    def most_read(self) -> int:
+        """Ids that a query may read: many more, and counting them takes what hashing saves."""
+        return max(self.units // 2, CHEAP)
+
     def climb(self, starts: Sequence[Tables], rows: NDArray[np.int64]) -> Trial:
         """Take the best family, then better neighbours of it until there are none."""
         # Judging the one that is chosen takes more rows, and is paid for first.
@@ -228,7 +237,7 @@ class _Search:
         while improved:
             improved = False
             for neighbour in _neighbours(best.tables, self.units):
-                if neighbour in seen:
+                if neighbour in seen or _ids_read(neighbour, self.units) > self.most_read:
                     continue
                 if not self.time_for(1 + SCREENED):
                     return best
@@ -248,18 +257,14 @@ class _Search:
         best = self.ask(best.tables, rows)
         low, high = 0, best.tables.n_tables or 1
         n, closest = best.n_active, best
-        while best.reached and closest.recall > self.target + BAND and high - low > 1:
-            if not self.time_for(1):
+        while best.recall > self.target + BAND and high - low > 1:
+            if abs(closest.recall - self.target) <= BAND or not self.time_for(1):
                 break
             middle = (low + high) // 2
             trial = self.ask(replace(best.tables, n_tables=middle), rows, n)
-            if trial.reached:
-                high, closest = middle, trial
-            else:
-                low = middle
-                if self.target - trial.recall < closest.recall - self.target:
-                    # A little below the target is nearer to it than far above.
-                    closest = min((closest, trial), key=lambda t: abs(t.recall - self.target))
+            low, high = (low, middle) if trial.reached else (middle, high)
+            # A little below the target is nearer to it than far above.
+            closest = min((closest, trial), key=lambda found: abs(found.recall - self.target))
         return closest
 
     def ask(self, candidate: Tables, rows: NDArray[np.int64], n: int | None = None) -> Trial:
@@ -321,11 +326,20 @@ def _neighbours(found: Tables, units: int) -> Iterator[Tables]:
         changed: dict[str, Any] = {name: not getattr(found, name)}
         yield replace(found, **changed)
     if n < 2 * TABLES:
-        yield replace(found, n_tables=2 * TABLES)
+        wider = replace(found, n_tables=2 * TABLES)
+        yield wider
+        if round((k + 1) * found.bits_per_hash) <= tables.MOST_BITS:
+            yield _with_cap(replace(wider, n_hashes=k + 1), units)
     size = found.bucket_size or 1
     for cap in (size // 4, size * 4):
         if 1 <= cap <= units:
             yield replace(found, bucket_size=cap)
+
+
+def _ids_read(found: Tables, units: int) -> float:
+    """Return about how many ids the buckets of one query hold, and count."""
+    in_bucket = units / 2.0 ** min((found.n_hashes or 1) * found.bits_per_hash, tables.MOST_BITS)
+    return (found.n_tables or 1) * min(in_bucket, found.bucket_size or units)
 
 
 def _with_cap(found: Tables, units: int) -> Tables:
