@@ -125,6 +125,8 @@ pub struct SampledTape {
     pub codes: Vec<u16>,
     /// Room for the projections of the block.
     pub projected: Vec<f32>,
+    /// Room for sparse inputs as dense vectors.
+    pub queries: Matrix,
 }
 
 impl SampledTape {

@@ -3,6 +3,7 @@
 use crate::config::Loss;
 use crate::rng::{Rng, Stream};
 use crate::rows::Matrix;
+use crate::sampler::Drawn;
 use crate::simd::Kernels;
 use crate::tape::Tape;
 
@@ -39,9 +40,14 @@ impl Sampled {
             let (labels, targets) = (&labels[range.clone()], &targets[range]);
             let codes = self.codes_of(&output.codes, i);
             let ids = &mut output.active.ids;
-            let drawn = self.scratch.with(|scratch| {
-                self.sampler.choose(labels, (codes, self.units()), &mut rng, scratch, ids)
-            });
+            // A sample without labels has no loss, so nothing of it need be computed.
+            let drawn = if labels.is_empty() {
+                Drawn::default()
+            } else {
+                self.scratch.with(|scratch| {
+                    self.sampler.choose(labels, (codes, self.units()), &mut rng, scratch, ids)
+                })
+            };
             output.active.ends.push(output.active.ids.len());
             self.sums(kernels, inputs, i, output);
             let deltas = &mut output.active.coefs[start..];

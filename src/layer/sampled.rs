@@ -127,11 +127,23 @@ impl Sampled {
     /// Hashes the inputs of a block of `n` samples.
     pub fn hash(&self, kernels: &Kernels, inputs: Inputs<'_>, n: usize, tape: &mut SampledTape) {
         let Some(index) = self.sampler.index() else { return };
-        let Inputs::Dense(queries) = inputs else { return };
+        let SampledTape { codes, projected, queries, .. } = tape;
+        let queries = match inputs {
+            Inputs::Dense(queries) => queries,
+            Inputs::Sparse(lists) => {
+                queries.reset(BLOCK, self.weights.weights().width());
+                for i in 0..n {
+                    let (row, (ids, values)) = (queries.row_mut(i), lists.of(i));
+                    for (&id, value) in ids.iter().zip(values) {
+                        row[id as usize] += value;
+                    }
+                }
+                queries
+            }
+        };
         let ones = [f32::from(u8::from(self.bias.is_some())); BLOCK];
-        tape.codes.resize(BLOCK * index.hash().n_tables(), 0);
+        codes.resize(BLOCK * index.hash().n_tables(), 0);
         let vectors = (queries.as_slice(), queries.stride());
-        let SampledTape { codes, projected, .. } = tape;
         index.hash().codes(kernels, vectors, &ones[..n], projected, codes);
     }
 

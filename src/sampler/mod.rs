@@ -153,7 +153,7 @@ impl Sampler {
     }
 
     /// Appends the active set of one sample: its `labels` first, then what is found, then random
-    /// neurons up to `n_active`. Labels must be distinct; a sample without labels has none.
+    /// neurons up to `n_active`. Labels must be distinct.
     pub fn choose(
         &self,
         labels: &[u32],
@@ -162,9 +162,6 @@ impl Sampler {
         scratch: &mut Scratch,
         active: &mut Vec<u32>,
     ) -> Drawn {
-        if labels.is_empty() {
-            return Drawn::default();
-        }
         let start = active.len();
         let (wanted, fill, corrected) = match self {
             Self::Full => (units, true, false),
