@@ -231,7 +231,8 @@ impl Sampled {
         let ids = &mut tape.active.ids;
         self.scratch.with(|scratch| {
             if let Some((seed, step, sample)) = draw {
-                let item = self.number << 32 | sample as u64;
+                // The output layer is 0 here: no two layers draw the same numbers.
+                let item = (self.number + 1) << 32 | sample as u64;
                 let mut rng = Rng::new(seed, Stream::Sampler, step, item);
                 self.sampler.choose(&[], codes, &mut rng, scratch, ids);
             } else {
