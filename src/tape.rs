@@ -295,11 +295,12 @@ impl Tape {
         if labels[start..].is_sorted_by(|a, b| a < b) {
             return;
         }
-        // Grades are not negative, so their bits are in the order of their values.
+        // Grades are not negative, so their bits are in the order of their values; minus zero,
+        // whose bits are the greatest, becomes zero by adding zero.
         pairs.clear();
         let given = labels.drain(start..).zip(targets.drain(start..));
         pairs.extend(
-            given.map(|(label, grade)| u64::from(label) << 32 | u64::from(grade.to_bits())),
+            given.map(|(label, grade)| u64::from(label) << 32 | u64::from((grade + 0.0).to_bits())),
         );
         pairs.sort_unstable();
         for group in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {

@@ -62,11 +62,15 @@ impl Edges {
     }
 }
 
+/// Items that are cheap to have room for: in a layer of few rows, one neuron that comes to be active
+/// in every sample may double the edges of its shard.
+const LEAST: usize = 1024;
+
 /// Room for `needed` items, with as much again to spare when it has to be found: active sets
 /// change a little from step to step, and steps should not allocate.
 fn make_room<T>(items: &mut Vec<T>, needed: usize) -> &mut Vec<T> {
     if items.capacity() < needed {
-        items.reserve(2 * needed + 64 - items.len());
+        items.reserve(2 * needed + LEAST - items.len());
     }
     items
 }
@@ -104,12 +108,14 @@ impl Touched {
 
     /// A key is (row, position), so any sort of the keys is a stable sort of the rows.
     fn sort_keys(&mut self) {
+        // Before it is needed: that depends on the step.
+        make_room(&mut self.spare, self.keys.len());
         if self.keys.len() < DIGITS / 8 {
             self.keys.sort_unstable();
             return;
         }
         let largest = self.keys.iter().fold(0, |max, &key| max.max(key >> 32));
-        make_room(&mut self.spare, self.keys.len()).resize(self.keys.len(), 0);
+        self.spare.resize(self.keys.len(), 0);
         let mut shift = 32;
         while largest >> (shift - 32) > 0 {
             let mut next = [0_u32; DIGITS];

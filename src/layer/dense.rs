@@ -114,7 +114,9 @@ impl Dense {
         tape: &mut DenseTape,
     ) {
         for i in 0..n {
-            let (out, slopes) = (tape.outputs.row_mut(i), tape.slopes.row_mut(i));
+            // Without the padding: a sigmoid of zero is not zero.
+            let out = &mut tape.outputs.row_mut(i)[..self.units()];
+            let slopes = &mut tape.slopes.row_mut(i)[..self.units()];
             self.activation.apply(out, slopes);
             if let Some((seed, step)) = training
                 && self.dropout > 0.0

@@ -282,7 +282,8 @@ impl Sampled {
         let query = &mut Query { labels: &[], codes, units, pool: None, exact };
         self.scratch.with(|scratch| {
             if let Some((seed, step, sample)) = draw {
-                let item = self.number << 32 | sample as u64;
+                // The output layer is 0 here: no two layers draw the same numbers.
+                let item = (self.number + 1) << 32 | sample as u64;
                 let rng = &mut Rng::new(seed, Stream::Sampler, step, item);
                 self.sampler.choose(query, rng, scratch, ids);
             } else {

@@ -144,6 +144,8 @@ struct ColumnSum {
 
 impl ColumnSum {
     fn make_room(&mut self, width: usize) {
+        // All at once: how many columns meet in a row varies from step to step.
+        self.columns.reserve(width);
         self.floats.resize(width, 0.0);
         self.present.resize(width, false);
     }

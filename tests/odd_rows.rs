@@ -1,0 +1,150 @@
+//! Rows that have no features or no labels, labels that stand twice or in no order, grades and
+//! weights that are zero: legal, and none of them may contribute anything wrong.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod common;
+
+use common::{Data, bits, features, gradient_descent, targets};
+use slide_rs::config::{Activation, Loss, NetworkConfig, SamplerConfig};
+use slide_rs::{BatchReport, Network};
+
+/// Every loss on networks whose output layer is computed in each way: sampled with dense and with
+/// sparse inputs, and by blocked products.
+fn cases() -> Vec<(String, NetworkConfig)> {
+    let data = data(&[], &[]);
+    let losses = [
+        Loss::Softmax,
+        Loss::SoftmaxPerLabel,
+        Loss::Sigmoid,
+        Loss::Squared,
+        Loss::Hinge,
+        Loss::SquaredHinge,
+    ];
+    let dense = || common::dense(6, Activation::Tanh, 2.0);
+    let sampled = || common::sampled(15, common::uniform(5), Activation::Relu, (0.0, true));
+    let mut cases = vec![];
+    for loss in losses {
+        for (name, hidden, sampler) in [
+            ("sampled", vec![dense()], common::uniform(8)),
+            ("full", vec![dense()], SamplerConfig::Full {}),
+            ("sparse", vec![sampled()], common::uniform(8)),
+        ] {
+            let mut config = common::stack(&data, hidden, sampler);
+            config.loss = loss;
+            config.optimizer = gradient_descent();
+            cases.push((format!("{loss:?}, {name}"), config));
+        }
+    }
+    cases
+}
+
+/// Features, and labels with their grades.
+type Row<'a> = (&'a [i64], &'a [(i32, f32)]);
+
+/// 10 features, 20 labels; a row is its features, each of value 1, and its labels with grades.
+fn data(rows: &[Row<'_>], weights: &[f32]) -> Data {
+    let mut data = Data {
+        n_features: 10,
+        n_labels: 20,
+        x: (vec![0], vec![], vec![]),
+        y: (vec![0], vec![]),
+        grades: Some(vec![]),
+        weights: Some(weights.to_vec()),
+    };
+    for (ids, labels) in rows {
+        data.x.1.extend_from_slice(ids);
+        data.x.2.extend(ids.iter().map(|_| 1.0));
+        data.x.0.push(data.x.1.len() as i64);
+        for &(label, grade) in *labels {
+            data.y.1.push(label);
+            data.grades.as_mut().unwrap().push(grade);
+        }
+        data.y.0.push(data.y.1.len() as i32);
+    }
+    data
+}
+
+/// Weights before and after one step.
+fn step(config: &NetworkConfig, data: &Data) -> (Vec<Vec<u32>>, BatchReport, Network) {
+    let mut network = Network::new(config.clone()).unwrap();
+    let before = bits(&network);
+    let report = network.train_batch(&features(data), &targets(data), &data.rows()).unwrap();
+    (before, report, network)
+}
+
+const ROW: Row<'_> = (&[3, 1], &[(4, 1.0), (9, 2.0)]);
+
+#[test]
+fn rows_without_labels_change_nothing() {
+    let data = data(&[(&[1, 2], &[]), (&[], &[]), (&[7], &[])], &[1.0, 2.0, 0.0]);
+    for (name, config) in cases() {
+        let (before, report, network) = step(&config, &data);
+        assert!(bits(&network) == before, "{name}");
+        assert_eq!((report.loss, report.labelled), (0.0, 0), "{name}");
+    }
+}
+
+#[test]
+fn rows_of_weight_zero_change_nothing_but_the_means() {
+    for (name, config) in cases() {
+        let (_, alone, with) = step(&config, &data(&[ROW, (&[2], &[])], &[1.0, 1.0]));
+        let zero = data(&[ROW, (&[2], &[(5, 1.0), (6, 1.0)])], &[1.0, 0.0]);
+        let (_, report, network) = step(&config, &zero);
+        assert!(bits(&network) == bits(&with), "{name}");
+        assert_eq!((report.loss * 2.0, report.labelled), (alone.loss, 2), "{name}");
+    }
+}
+
+#[test]
+fn a_row_without_features_has_a_finite_loss_and_reaches_no_weight_of_the_first_layer() {
+    let data = data(&[(&[], &[(4, 1.0), (9, 2.0)])], &[1.0]);
+    for (name, config) in cases() {
+        let (before, report, network) = step(&config, &data);
+        let after = bits(&network);
+        assert!(report.loss.is_finite() && report.loss > 0.0, "{name}: {}", report.loss);
+        assert!(after[0] == before[0], "{name}: weights of the first layer");
+        assert!(after.last() != before.last(), "{name}: biases of the output layer");
+    }
+}
+
+#[test]
+fn labels_in_any_order_count_once_with_their_greatest_grade() {
+    let plain = data(&[(&[3, 1], &[(2, 0.5), (4, 1.0), (9, 2.0)])], &[1.0]);
+    let given: [&[(i32, f32)]; 3] = [
+        &[(9, 2.0), (2, 0.5), (4, 1.0)],
+        &[(9, 0.25), (4, 1.0), (2, 0.5), (9, 2.0), (4, 0.0), (9, 1.0)],
+        &[(2, 0.5), (2, -0.0), (4, 1.0), (9, 2.0)],
+    ];
+    for (name, config) in cases() {
+        let (_, wanted, by_plain) = step(&config, &plain);
+        for labels in given {
+            let (_, report, network) = step(&config, &data(&[(&[3, 1], labels)], &[1.0]));
+            assert!(bits(&network) == bits(&by_plain), "{name}: {labels:?}");
+            assert_eq!(report, wanted, "{name}: {labels:?}");
+        }
+    }
+}
+
+#[test]
+fn a_weight_of_two_is_a_row_that_stands_twice() {
+    for (name, config) in cases() {
+        // A mean over two rows in both; all neurons active, since each row draws its own.
+        let mut config = config;
+        config.output.sampler = match config.output.sampler {
+            SamplerConfig::Full {} => SamplerConfig::Full {},
+            _ => common::uniform(20),
+        };
+        if let slide_rs::config::HiddenConfig::Sampled(layer) = &mut config.hidden[0] {
+            layer.sampler = SamplerConfig::Full {};
+        }
+        let (_, twice, a) = step(&config, &data(&[ROW, ROW], &[1.0, 1.0]));
+        let (_, weighted, b) = step(&config, &data(&[ROW, (&[2], &[])], &[2.0, 1.0]));
+        assert!((twice.loss * 2.0 - weighted.loss).abs() < 1e-6 * weighted.loss, "{name}");
+        for (a, b) in bits(&a).iter().flatten().zip(bits(&b).iter().flatten()) {
+            let (a, b) = (f32::from_bits(*a), f32::from_bits(*b));
+            // Two roundings of a gradient of order one.
+            assert!((a - b).abs() < 1e-6, "{name}: {a} and {b}");
+        }
+    }
+}
