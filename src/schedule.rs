@@ -133,6 +133,18 @@ mod tests {
         assert!((factors[99] - 4e-6).abs() < 1e-9);
         assert!(factors[..30].windows(2).all(|pair| pair[0] < pair[1]));
         assert!(factors[29..].windows(2).all(|pair| pair[0] > pair[1]));
+        // As `torch.optim.lr_scheduler.OneCycleLR(max_lr=1.0, total_steps=total)` prints them.
+        for (total, step, expected) in [
+            (100, 10, 0.295_163_95),
+            (100, 50, 0.793_893_45),
+            (100, 80, 0.171_033_95),
+            (7, 1, 0.980_556_63),
+            (7, 4, 0.357_738_78),
+            (7, 6, 4e-6),
+        ] {
+            let factor = Run { start: 0, total: Some(total) }.factor(&config, step);
+            assert!((factor - expected).abs() < 1e-6, "{step} of {total}: {factor}");
+        }
         // The shortest runs have no room to rise.
         for total in 1..8 {
             let run = Run { start: 0, total: Some(total) };

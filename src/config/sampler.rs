@@ -138,23 +138,25 @@ impl LshConfig {
     }
 
     /// The probability of being found is known where it is a function of the angle alone, and the
-    /// angle where the logit tells it: not without the bias, about another centre, or stretched.
+    /// angle where the logit tells it: not without the bias, about another centre, or at another
+    /// length.
     fn check_log_q(&self) -> Result<()> {
         if self.log_q != LogQ::All {
             return Ok(());
         }
-        let TablesConfig { family, center, append_bias, mips, .. } = &self.tables;
+        let TablesConfig { family, center, normalize, append_bias, mips, .. } = &self.tables;
         let found = match family {
             FamilyConfig::Wta { .. } => "all with the family wta",
             FamilyConfig::Dwta { .. } => "all with the family dwta",
             FamilyConfig::Doph { .. } => "all with the family doph",
             FamilyConfig::Simhash { .. } if *center => "all with tables.center",
+            FamilyConfig::Simhash { .. } if *normalize => "all with tables.normalize",
             FamilyConfig::Simhash { .. } if *mips => "all with tables.mips",
             FamilyConfig::Simhash { .. } if !*append_bias => "all without tables.append_bias",
             FamilyConfig::Simhash { .. } => return Ok(()),
         };
         let wanted =
-            "random or none but for simhash with tables.append_bias and without center and mips";
+            "random or none but for simhash with append_bias, without center, normalize and mips";
         ensure(false, "sampler.log_q", found, wanted)
     }
 
@@ -199,7 +201,10 @@ impl SamplerConfig {
                 ensure(least <= most, "sampler.min_active", least, "at most n_active")?;
                 share("sampler.random_share", lsh.random_share.unwrap_or(0.0))?;
                 if let Strategy::Threshold { min_count } = lsh.strategy {
-                    ensure(min_count > 0, "sampler.min_count", min_count, "at least 1")?;
+                    let most = lsh.tables.n_tables.unwrap_or(usize::MAX);
+                    let fine = (1..=most).contains(&min_count);
+                    let wanted = "at least 1 and at most tables.n_tables";
+                    ensure(fine, "sampler.min_count", min_count, wanted)?;
                 }
                 lsh.check_log_q()?;
                 lsh.tables.check()?;
@@ -262,11 +267,12 @@ mod tests {
         assert_eq!(
             refused(TablesConfig { family: dwta, ..tables.clone() }),
             "sampler.log_q is all with the family dwta, but must be random or none but for \
-             simhash with tables.append_bias and without center and mips"
+             simhash with append_bias, without center, normalize and mips"
         );
         for tables in [
             TablesConfig { center: true, ..tables.clone() },
             TablesConfig { mips: true, ..tables.clone() },
+            TablesConfig { normalize: true, ..tables.clone() },
             TablesConfig { append_bias: false, ..tables },
         ] {
             assert!(refused(tables).starts_with("sampler.log_q is all with"));

@@ -120,6 +120,12 @@ impl HashTables {
         std::array::from_fn(|_| rest.split_off_mut(..codes).unwrap_or_default())
     }
 
+    /// The codes of row `id`, one a table.
+    #[must_use]
+    pub fn codes(&self, id: u32) -> &[u16] {
+        &self.codes[self.stripes.slot(id) as usize * self.n_tables..][..self.n_tables]
+    }
+
     /// Sorts all ids into their buckets, but those that were removed.
     pub fn build(&mut self) {
         let Self { stripes, n_tables, n_buckets, cap, codes, starts, ids, removed, overlay } = self;

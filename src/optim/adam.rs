@@ -148,5 +148,5 @@ pub(super) const fn has_stamps(mode: AdamMode, weight_decay: f32) -> bool {
 }
 
 fn power(beta: f32, steps: u32) -> f32 {
-    f64::from(beta).powf(f64::from(steps)) as f32
+    f64::from(beta).powi(i32::try_from(steps).unwrap_or(i32::MAX)) as f32
 }

@@ -4,6 +4,7 @@ mod calibration;
 
 use super::*;
 use crate::config::{Fill, LshConfig, OptimizerConfig, Strategy, TablesConfig};
+use crate::lsh::{HashScratch, Vectors};
 use crate::optim::Param;
 use crate::rng::Stream;
 use crate::rows::Rows;

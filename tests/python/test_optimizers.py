@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from slide_rs._core import optimizer_steps
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))

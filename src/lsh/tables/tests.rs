@@ -154,6 +154,7 @@ fn a_row_that_no_cap_drops_finds_itself_in_every_table() {
         let codes = random_codes(200, 6, BITS, 7);
         let tables = build(&codes, BITS, Cap { size: 200, policy, seed: 0 });
         for (id, codes) in (0..).zip(&codes) {
+            assert_eq!(tables.codes(id), codes);
             assert!((0..6).all(|table| tables.bucket(table, codes[table]).contains(&id)));
         }
     }

@@ -1,5 +1,7 @@
 //! Every optimiser against its dense counterpart in `f64`.
 
+mod halves;
+
 use super::*;
 use crate::config::{AdamMode, ClipConfig, Dtype, OptimizerConfig};
 use crate::rng::{Rng, Stream};
@@ -348,47 +350,4 @@ fn what_is_remembered_is_what_the_optimizer_needs() {
     assert_eq!(names(&sgd(0.9, false)), [("m", 3)]);
     assert_eq!(names(&sgd(0.0, false)), []);
     assert_eq!(names(&ADAGRAD), [("acc", 1)]);
-}
-
-#[test]
-fn halves_follow_the_dense_optimizer_within_the_error_of_their_rounding() {
-    for config in all() {
-        let (a, b) = (
-            sparse(&config, NO_CLIP, Dtype::Bf16, |_, _| true),
-            dense(&config, NO_CLIP, Dtype::Bf16, |_, _| true),
-        );
-        // Each step adds an error of mean zero and of at most one unit of the last place, 2^-7 of
-        // a weight below 4; over the steps their root sum of squares, and five times that.
-        let unit = 4.0 / 128.0;
-        let allowed = 5.0 * 0.5 * unit * (STEPS as f64).sqrt();
-        assert!(distance(&a, &b) < allowed, "{config:?} by {}", distance(&a, &b));
-    }
-}
-
-#[test]
-fn small_steps_of_halves_add_up_in_the_mean() {
-    // Each step is a 50th of a unit of the last place: rounded to nearest, nothing would move.
-    let (rows, steps, lr) = (640, 100, 1.0 / 128.0 / 50.0);
-    let kernels = Kernels::detect().unwrap();
-    let config = sgd(0.0, false);
-    let mut param = Param::new(Rows::new(rows, 16, Dtype::Bf16), &config);
-    param.weights_mut().assign(std::iter::repeat_n(1.0, rows * 16));
-    for t in 1..=steps {
-        let update = Update::new(&config, lr, t);
-        let mut shards = param.shards_mut();
-        for id in 0..rows {
-            shards[id % SHARDS].update(&kernels, &update, id / SHARDS, &mut [-1.0; 16]);
-        }
-    }
-    let weights = param.weights().to_vec();
-    let n = weights.len() as f64;
-    let mean = weights.iter().map(|&w| f64::from(w)).sum::<f64>() / n;
-    let expected = 1.0 + f64::from(lr) * steps as f64;
-    // A step goes up a unit with probability 1 / 50: the variance of their sum is binomial.
-    let deviation = (steps as f64 * 0.02 * 0.98).sqrt() / 128.0;
-    assert!((mean - expected).abs() < 4.0 * deviation / n.sqrt(), "{mean} for {expected}");
-    // And so is that of the weights: the dice of different places and steps are independent.
-    let variance = weights.iter().map(|&w| (f64::from(w) - mean).powi(2)).sum::<f64>() / n;
-    let ratio = variance / deviation.powi(2);
-    assert!((ratio - 1.0).abs() < 4.0 * (2.5 / n).sqrt(), "{ratio}");
 }
