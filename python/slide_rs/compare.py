@@ -207,7 +207,7 @@ def _measure(variant: Variant, data: _Data, arguments: Namespace) -> dict[str, A
     batch = arguments.batch_size or defaults.batch_size(n_rows(data.x))
     probe = training.Probe(data.held_x, data.probe)
     history = History()
-    plan = training.Plan(arguments.epochs, batch, probe)
+    plan = training.Plan(arguments.epochs, batch, probe, warn=False)
     training.train(network, data.x, data.y, plan, [], history)
     core = network._core
     recall = {"recall@1": math.nan, "recall@10": math.nan}

@@ -93,10 +93,10 @@ class LSH:
         checks.choice("log_q", self.log_q, ("random", "all", "none"))
         found = self.tables
         plain = isinstance(found, SimHash) and found.append_bias
-        if self.log_q == "all" and (not plain or found.center or found.mips):
+        if self.log_q == "all" and (not plain or found.center or found.normalize or found.mips):
             raise ValueError(
-                "log_q: found 'all', wanted lsh.SimHash with append_bias and without center and "
-                "mips for it: of these alone the angle tells the chance"
+                "log_q: found 'all', wanted lsh.SimHash with append_bias and without center, "
+                "normalize and mips for it: of these alone the angle tells the chance"
             )
 
 

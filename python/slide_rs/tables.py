@@ -43,7 +43,8 @@ class Tables:
         moves every score of a query by the same amount, so the ranking stays, while the rows
         spread over more buckets.
     normalize : bool
-        Scale rows and queries to length 1. SimHash does not see lengths, and needs it not.
+        Scale rows and queries to length 1. The codes of SimHash stay, but lengths no longer count
+        in the ranking of ``strategy="topk"``, which is then by angle alone.
     append_bias : bool
         Hash rows with their bias as one more coordinate, in which queries have a 1.
     mips : bool

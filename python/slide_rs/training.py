@@ -66,6 +66,8 @@ class Plan:
     rows: NDArray[np.int64] | None = None
     validate: Callable[[], Mapping[str, float]] | None = None
     weight: NDArray[np.float32] | None = None
+    #: Whether to say that the sampler finds little, if so.
+    warn: bool = True
 
     def steps(self, rows: int) -> int:
         """Return the number of optimiser steps on this many rows."""
@@ -135,7 +137,8 @@ def train(
         core.finish()
         for callback in callbacks:
             callback.on_train_end()
-    _warn_of_low_recall(network, history)
+    if plan.warn:
+        _warn_of_low_recall(network, history)
 
 
 def _warn_of_low_recall(network: Network, history: History) -> None:

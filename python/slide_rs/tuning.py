@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -220,33 +221,43 @@ class _Search:
     #: Seconds of the slowest trial.
     slowest: float = 0.0
 
-    @property
-    def most_read(self) -> int:
-        """Ids that a query may read: many more, and counting them takes what hashing saves."""
-        return max(self.units // 2, CHEAP)
-
     def climb(self, starts: Sequence[Tables], rows: NDArray[np.int64]) -> Trial:
         """Take the best family, then better neighbours of it until there are none."""
-        # Judging the one that is chosen takes more rows, and is paid for first.
         best = self.ask(starts[0], rows)
-        for start in starts[1:]:
-            if self.time_for(1 + SCREENED):
-                best = min(best, self.ask(start, rows), key=lambda trial: trial.cost)
-        seen = {trial.tables for trial in self.tried}
+        for start in starts:
+            if start is not starts[0] and not self.time_for(SCREENED):
+                break
+            trial = best if start is starts[0] else self.ask(start, rows)
+            best = min(best, trial, key=lambda found: found.cost)
+            # Until enough is found at all, families differ in how much they read: K goes down.
+            while not trial.reached:
+                coarser = _coarser(trial.tables, self.units)
+                if coarser is None or not self.may_try(coarser):
+                    break
+                trial = self.ask(coarser, rows)
+                best = min(best, trial, key=lambda found: found.cost)
         improved = True
         while improved:
             improved = False
             for neighbour in _neighbours(best.tables, self.units):
-                if neighbour in seen or _ids_read(neighbour, self.units) > self.most_read:
+                if not self.may_try(neighbour):
                     continue
-                if not self.time_for(1 + SCREENED):
-                    return best
-                seen.add(neighbour)
                 trial = self.ask(neighbour, rows)
                 if trial.cost < best.cost:
                     best, improved = trial, True
                     break
         return best
+
+    def may_try(self, candidate: Tables) -> bool:
+        """Tell whether there is time for one that is new and reads little enough.
+
+        Judging the one that is chosen takes more rows, and is paid for first.
+        """
+        known = any(trial.tables == candidate for trial in self.tried)
+        # Counting many more ids takes the time that hashing saves.
+        most = max(self.units // 2, CHEAP)
+        read = _ids_read(candidate, self.units)
+        return not known and read <= most and self.time_for(SCREENED)
 
     def settle(self, best: Trial, rows: NDArray[np.int64]) -> Trial:
         """Judge the candidate anew; with fewer tables if it finds more than is wanted.
@@ -273,7 +284,7 @@ class _Search:
         text = json.dumps(document.tables_fields(candidate))
         ranks = self.core.ranks(text, self.x, np.sort(rows))
         found = np.sort(ranks[ranks > 0])
-        needed = int(np.ceil(self.target * len(ranks)))
+        needed = math.ceil(self.target * len(ranks))
         if n is None:
             n = int(found[needed - 1]) if len(found) >= needed else self.most
             n = min(n, self.most)
@@ -336,16 +347,26 @@ def _neighbours(found: Tables, units: int) -> Iterator[Tables]:
             yield replace(found, bucket_size=cap)
 
 
-def _ids_read(found: Tables, units: int) -> float:
+def _coarser(found: Tables, units: int) -> Tables | None:
+    """Return the candidate with one hash function less, if that leaves any."""
+    k = (found.n_hashes or 1) - 1
+    return _with_cap(replace(found, n_hashes=k), units) if k else None
+
+
+def _ids_read(found: Tables, units: int) -> int:
     """Return about how many ids the buckets of one query hold, and count."""
-    in_bucket = units / 2.0 ** min((found.n_hashes or 1) * found.bits_per_hash, tables.MOST_BITS)
-    return (found.n_tables or 1) * min(in_bucket, found.bucket_size or units)
+    return (found.n_tables or 1) * min(_in_bucket(found, units), found.bucket_size or units)
+
+
+def _in_bucket(found: Tables, units: int) -> int:
+    """Return about how many ids a bucket holds."""
+    bits = min((found.n_hashes or 1) * found.bits_per_hash, tables.MOST_BITS)
+    return int(units * 2.0**-bits)
 
 
 def _with_cap(found: Tables, units: int) -> Tables:
     """Let four times the mean bucket count, as the engine does by rule."""
-    parts = 2.0 ** min((found.n_hashes or 1) * found.bits_per_hash, tables.MOST_BITS)
-    return replace(found, bucket_size=4 * max(int(units / parts), 32))
+    return replace(found, bucket_size=4 * max(_in_bucket(found, units), 32))
 
 
 def _check_families(families: object) -> tuple[str, ...]:

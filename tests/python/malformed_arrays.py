@@ -230,7 +230,7 @@ CASES: dict[str, Case] = {
     "y-csr-float-ids": y(label_csr(index=float), T, r"Y\.indptr: found dtype float64"),
     "y-zeros-no-copy": y(label_csr(data=(1, 0, 1)), V, "Y: copy=False", copy=False),
     "y-unsorted-no-copy": y(label_csr(indices=(0, 4, 1)), V, "Y: copy=False", copy=False),
-    "y-grade-too-large": y(label_csr(data=(1, 1e39, 1)), V, "Y: found the value inf"),
+    "y-grade-too-large": y(label_csr(data=(1, 1e39, 1), value=float), V, "Y: found the value inf"),
     "y-grades-no-copy": y(label_csr(data=(1, 0.5, 1), value=float), V, "Y: copy=False", copy=False),
     # sample_weight
     "weight-short": weight(np.ones(2, F4), V, r"sample_weight: found shape \(2,\)"),

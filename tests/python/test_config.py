@@ -36,7 +36,7 @@ CONTRACT = json.loads("""
 REBUILD = lsh.Rebuild(5, 1.5, drift=0.25, redraw=7)
 DETAILED = [
     samplers.LSH(
-        lsh.SimHash(10, 6, 64, 3, projection="sparse", normalize=True),
+        lsh.SimHash(10, 6, 64, 3, projection="sparse", bucket_policy="fifo"),
         "vanilla",
         40,
         REBUILD,
@@ -46,7 +46,7 @@ DETAILED = [
         log_q="all",
     ),
     samplers.LSH(
-        lsh.WTA(9, 2, 8, 4, bin_size=4, bucket_policy="fifo", center=True),
+        lsh.WTA(9, 2, 8, 4, bin_size=4, bucket_policy="fifo", center=True, normalize=True),
         "threshold",
         40,
         REBUILD,
