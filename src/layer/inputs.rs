@@ -12,6 +12,22 @@ pub enum Inputs<'a> {
     Dense(&'a Matrix),
 }
 
+impl Inputs<'_> {
+    /// A number that depends on the values of sample `i` and not on where it stands: equal samples
+    /// get equal random neurons, different ones different.
+    #[must_use]
+    pub fn key(self, i: usize) -> u64 {
+        let values = match self {
+            Self::Sparse(lists) => lists.of(i).1,
+            Self::Dense(rows) => rows.row(i),
+        };
+        // Multiplication by an odd number loses nothing; the generator mixes the result.
+        values.iter().fold(0, |key: u64, x| {
+            (key ^ u64::from(x.to_bits())).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+        })
+    }
+}
+
 /// The inputs of a whole batch.
 #[derive(Clone, Copy, Debug)]
 pub enum BatchInputs<'a> {

@@ -30,7 +30,8 @@ impl Sampled {
     pub fn rank(&self, seed: u64, i: usize, id: u32, tape: &Tape) -> usize {
         let Sampler::Lsh(lsh) = &self.sampler else { return 0 };
         let codes = self.codes_of(&tape.output.codes, i);
-        let mut rng = Rng::new(seed, Stream::Probe, 0, 0);
+        let key = inputs(&tape.features, tape.hidden.last()).key(i);
+        let mut rng = Rng::new(seed, Stream::Probe, 0, key);
         self.scratch.with(|scratch| lsh.rank(codes, id, &mut rng, scratch))
     }
 

@@ -82,7 +82,7 @@ impl Sampled {
         let inputs = inputs(features, hidden.last());
         self.hash(kernels, inputs, *len, output);
         for i in 0..*len {
-            let mut rng = Rng::new(seed, Stream::Probe, 0, 0);
+            let mut rng = Rng::new(seed, Stream::Probe, 0, inputs.key(i));
             let codes = self.codes_of(&output.codes, i);
             let ids = &mut output.active.ids;
             let exact = &mut |n, out: &mut Vec<u32>| self.best(kernels, (inputs, i), n, out);

@@ -287,7 +287,7 @@ impl Sampled {
                 let rng = &mut Rng::new(seed, Stream::Sampler, step, item);
                 self.sampler.choose(query, rng, scratch, ids);
             } else {
-                let rng = &mut Rng::new(0, Stream::Probe, 0, 0);
+                let rng = &mut Rng::new(0, Stream::Probe, 0, inputs.key(i));
                 self.sampler.retrieve(query, 0, rng, scratch, ids);
             }
         });
