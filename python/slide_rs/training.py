@@ -17,6 +17,7 @@ from slide_rs.arrays import Features, n_rows
 from slide_rs.callbacks import Callback
 from slide_rs.history import History
 from slide_rs.labels import Targets
+from slide_rs.layers import SampledDense
 
 if TYPE_CHECKING:
     from slide_rs.network import Network
@@ -123,6 +124,7 @@ def train(
                 "seconds": seconds,
                 "samples_per_second": count / seconds,
                 "lr": measured["lr"],
+                **_hidden_shares(network, measured["hidden_active_fractions"]),
             }
             if plan.validate is not None:
                 logs.update({f"val_{name}": value for name, value in plan.validate().items()})
@@ -139,6 +141,14 @@ def train(
             callback.on_train_end()
     if plan.warn:
         _warn_of_low_recall(network, history)
+
+
+def _hidden_shares(network: Network, shares: Sequence[float]) -> dict[str, float]:
+    """Name the active share of each sampled hidden layer by the number of the layer, from 0."""
+    hidden = enumerate(network.config.hidden)
+    numbers = [number for number, layer in hidden if isinstance(layer, SampledDense)]
+    named = zip(numbers, shares, strict=True)
+    return {f"hidden_{number}_active_fraction": share for number, share in named}
 
 
 def _warn_of_low_recall(network: Network, history: History) -> None:
