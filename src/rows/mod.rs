@@ -8,6 +8,7 @@
 //! Rows are stored as `f32`, or as `bf16` in half the memory. Whoever reads them through
 //! [`Rows::dot_rows`] and its neighbours, [`Rows::tile`] or [`Rows::read`] need not know which.
 
+mod lines;
 mod matrix;
 mod shard;
 mod stripes;
@@ -20,6 +21,7 @@ use crate::config::Dtype;
 use crate::rng::{Rng, Stream};
 use crate::simd::{Bf16, Kernels, LANES};
 
+use lines::Lines;
 use matrix::Line;
 
 pub use matrix::Matrix;
@@ -33,7 +35,7 @@ pub struct Rows {
     width: usize,
     stride: usize,
     dtype: Dtype,
-    lines: Vec<Line>,
+    lines: Lines,
 }
 
 impl Rows {
@@ -58,7 +60,7 @@ impl Rows {
     fn with_stride(rows: usize, (width, stride): (usize, usize), dtype: Dtype) -> Self {
         let stripes = Stripes::new(rows);
         let per_line = size_of::<Line>() / dtype.bytes();
-        let lines = vec![Line([0.0; LANES]); (stripes.slots() * stride).div_ceil(per_line)];
+        let lines = Lines::zeros((stripes.slots() * stride).div_ceil(per_line));
         Self { stripes, width, stride, dtype, lines }
     }
 
@@ -140,16 +142,16 @@ impl Rows {
     #[must_use]
     pub fn as_slice(&self) -> &[f32] {
         assert_eq!(self.dtype, Dtype::F32, "a slice of floats");
-        bytemuck::cast_slice(&self.lines)
+        bytemuck::cast_slice(self.lines.as_slice())
     }
 
     fn as_mut_slice(&mut self) -> &mut [f32] {
         assert_eq!(self.dtype, Dtype::F32, "a slice of floats");
-        bytemuck::cast_slice_mut(&mut self.lines)
+        bytemuck::cast_slice_mut(self.lines.as_mut_slice())
     }
 
     fn halves(&self) -> &[Bf16] {
-        bytemuck::cast_slice(&self.lines)
+        bytemuck::cast_slice(self.lines.as_slice())
     }
 
     /// Row `id` with its padding.
@@ -285,7 +287,7 @@ impl Rows {
         match self.dtype {
             Dtype::F32 => self.shards_mut().map(|rows| Shard::f32(rows, stride)),
             Dtype::Bf16 => {
-                let mut rest: &mut [Bf16] = bytemuck::cast_slice_mut(&mut self.lines);
+                let mut rest: &mut [Bf16] = bytemuck::cast_slice_mut(self.lines.as_mut_slice());
                 std::array::from_fn(|_| {
                     Shard::bf16(rest.split_off_mut(..numbers).unwrap_or_default(), stride)
                 })

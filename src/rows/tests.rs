@@ -23,7 +23,7 @@ fn rows_start_at_cache_lines() {
 
 #[test]
 fn halves_take_half_the_memory() {
-    let bytes = |dtype| size_of_val(&Rows::new(640, 32, dtype).lines[..]);
+    let bytes = |dtype| size_of_val(Rows::new(640, 32, dtype).lines.as_slice());
     assert_eq!(bytes(Dtype::F32), 640 * 32 * 4);
     assert_eq!(bytes(Dtype::Bf16), 640 * 32 * 2);
 }
