@@ -184,18 +184,18 @@ impl Network {
     fn apply(&mut self, n: usize) {
         let full = self.is_full();
         let Self { kernels, hidden, output, optimizers, workspace, .. } = self;
-        let Workspace { tapes, blocks, layers, shards, bias_gradient, .. } = workspace;
+        let Workspace { tapes, blocks, layers, update, bias_gradient, .. } = workspace;
         let tapes = &tapes[..*blocks];
         for (i, (layer, optimizer)) in hidden.iter_mut().zip(&*optimizers).enumerate() {
             let parts = || tapes.iter().map(move |tape| &tape.edges[i]);
             let read = (&layers[i].deltas, batch_inputs(tapes, layers, i), n);
-            let room = (&mut shards[..], &mut *bias_gradient);
+            let room = (&mut *update, &mut *bias_gradient);
             layer.update((kernels, optimizer.update()), parts, read, room);
         }
         if let Some(optimizer) = optimizers.last().filter(|_| !full) {
             let parts = || tapes.iter().filter_map(|tape| tape.edges.last());
             let inputs = batch_inputs(tapes, layers, layers.len());
-            output.update((kernels, optimizer.update()), parts, inputs, shards);
+            output.update((kernels, optimizer.update()), parts, inputs, update);
         }
     }
 
