@@ -34,7 +34,11 @@ impl Network {
     ///
     /// If there is no row, a row is out of range, the numbers of rows of `x` and `y` differ, the
     /// arrays change during the call, or the loss or a gradient is not finite. Nothing is then
-    /// changed.
+    /// changed, but for one case: where the output layer computes all neurons by blocked products
+    /// (the sampler is full and the layer before it dense) it changes its rows while it finds the
+    /// gradients of its inputs. If the loss is finite and the gradients of a hidden layer are not,
+    /// the weights, biases and moments of the output layer have then made the step; hidden layers
+    /// and counters have not. (To know it before would take a third product over all rows.)
     pub fn train_batch(
         &mut self,
         x: &Features<'_>,
