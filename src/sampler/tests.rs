@@ -341,7 +341,9 @@ fn of_a_bucket_that_is_read_in_part_every_neuron_is_read_equally_often() {
         for item in 0..draws {
             let found = retrieve(&sampler, &codes, item);
             assert_eq!(found.len(), 40);
-            found.iter().for_each(|&id| counts[id as usize] += 1);
+            for id in found {
+                counts[id as usize] += 1;
+            }
         }
         let share = 40.0 / bucket.len() as f64;
         let error = (share * (1.0 - share) * draws as f64).sqrt();

@@ -51,7 +51,9 @@ fn a_row_that_changed_is_found_at_its_new_place_at_once() {
             assert_eq!(index.length(7).to_bits(), fresh.length(7).to_bits());
             let sorted = |index: &Index| {
                 let mut all = buckets(index);
-                all.iter_mut().for_each(|ids| ids.sort_unstable());
+                for ids in &mut all {
+                    ids.sort_unstable();
+                }
                 all
             };
             assert_eq!(sorted(&index), sorted(&fresh), "{config:?}");
