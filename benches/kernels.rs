@@ -31,86 +31,88 @@ fn row_numbers(len: usize, below: usize) -> Vec<u32> {
     (0..len).map(|_| next()).collect()
 }
 
-/// Runs over rows drawn at random: cold, from main memory, and warm, from the second-level cache.
+/// Times `call` on rows drawn at random, other ones each time.
+fn each_call(
+    criterion: &mut Criterion,
+    (group, kernels): (String, &Kernels),
+    all: &[u32],
+    mut call: impl FnMut(&[u32]),
+) {
+    let mut calls = all.chunks_exact(ROWS).cycle();
+    let mut group = criterion.benchmark_group(group);
+    group.throughput(Throughput::Elements(ROWS as u64));
+    group.bench_function(kernels.name, |bencher| {
+        bencher.iter(|| call(calls.next().expect("a cycle has no end")));
+    });
+    group.finish();
+}
+
+/// Runs over rows: cold, from main memory, and warm, from the second-level cache; as floats and as
+/// halves.
 fn rows(criterion: &mut Criterion) {
     let weights = noise(FLOATS);
+    let halves: Vec<Bf16> = weights.iter().map(|&w| Bf16::nearest(w)).collect();
     for (state, floats) in [("cold", FLOATS), ("warm", 1 << 17)] {
         for width in WIDTHS {
             let all = row_numbers(1 << 16, floats / width);
             let (mut x, mut out) = (noise(width), noise(ROWS));
-            for kernels in Kernels::available() {
-                let mut calls = all.chunks_exact(ROWS).cycle();
-                let mut group = criterion.benchmark_group(format!("dot_rows/{width}/{state}"));
-                group.throughput(Throughput::Elements(ROWS as u64));
-                group.bench_function(kernels.name, |bencher| {
-                    bencher.iter(|| {
-                        let rows = calls.next().expect("a cycle has no end");
-                        (kernels.dot_rows)(black_box(&weights), rows, &x, &mut out);
-                    });
+            let coefs = vec![1e-6; ROWS];
+            for kernels in &Kernels::available().collect::<Vec<_>>() {
+                let name = |kernel: &str| (format!("{kernel}/{width}/{state}"), kernels);
+                each_call(criterion, name("dot_rows"), &all, |rows| {
+                    (kernels.dot_rows)(black_box(&weights), rows, &x, &mut out);
                 });
-                group.finish();
-                let mut group = criterion.benchmark_group(format!("axpy_rows/{width}/{state}"));
-                group.throughput(Throughput::Elements(ROWS as u64));
-                let coefs = vec![1e-6; ROWS];
-                group.bench_function(kernels.name, |bencher| {
-                    bencher.iter(|| {
-                        let rows = calls.next().expect("a cycle has no end");
-                        (kernels.axpy_rows)(black_box(&weights), rows, &coefs, &mut x);
-                    });
+                each_call(criterion, name("dot_rows_bf16"), &all, |rows| {
+                    (kernels.dot_rows_bf16)(black_box(&halves), rows, &x, &mut out);
                 });
-                group.finish();
+                each_call(criterion, name("axpy_rows"), &all, |rows| {
+                    (kernels.axpy_rows)(black_box(&weights), rows, &coefs, &mut x);
+                });
+                each_call(criterion, name("axpy_rows_bf16"), &all, |rows| {
+                    (kernels.axpy_rows_bf16)(black_box(&halves), rows, &coefs, &mut x);
+                });
             }
         }
     }
 }
 
-/// The same rows as halves, and a few of their columns.
-fn stored(criterion: &mut Criterion) {
+/// A few columns of a few rows: a sampled layer of 10,000 inputs, of which 300 are active, as are
+/// 300 of its neurons.
+fn columns(criterion: &mut Criterion) {
+    let (stride, active) = (10_000, 300);
     let weights = noise(FLOATS);
     let halves: Vec<Bf16> = weights.iter().map(|&w| Bf16::nearest(w)).collect();
-    let width = 128;
-    let all = row_numbers(1 << 16, FLOATS / width);
-    let (x, mut out) = (noise(width), noise(ROWS));
-    for kernels in Kernels::available() {
-        let mut calls = all.chunks_exact(ROWS).cycle();
-        let mut group = criterion.benchmark_group("dot_rows_bf16/128/cold");
-        group.throughput(Throughput::Elements(ROWS as u64));
-        group.bench_function(kernels.name, |bencher| {
-            bencher.iter(|| {
-                let rows = calls.next().expect("a cycle has no end");
-                (kernels.dot_rows_bf16)(black_box(&halves), rows, &x, &mut out);
-            });
-        });
-        group.finish();
-    }
-    // A sampled layer of 10,000 inputs, of which 300 are active, as are 300 of its rows.
-    let (stride, active) = (10_000, 300);
+    let (floats, halves) = ((&weights[..], stride), (&halves[..], stride));
     let rows = row_numbers(active, FLOATS / stride);
     let columns = row_numbers(active, stride);
-    let values = noise(active);
-    let mut out = noise(active);
+    let (values, mut out) = (noise(active), noise(active));
     for kernels in Kernels::available() {
         let mut group = criterion.benchmark_group(format!("columns/{}", kernels.name));
         group.throughput(Throughput::Elements((active * active) as u64));
         group.bench_function("dot", |bencher| {
-            let weights = (&weights[..], stride);
             bencher.iter(|| {
-                (kernels.dot_columns)(black_box(weights), &rows, &columns, &values, &mut out);
+                (kernels.dot_columns)(black_box(floats), &rows, &columns, &values, &mut out);
             });
         });
         group.bench_function("dot_bf16", |bencher| {
-            let weights = (&halves[..], stride);
             bencher.iter(|| {
-                (kernels.dot_columns_bf16)(black_box(weights), &rows, &columns, &values, &mut out);
+                (kernels.dot_columns_bf16)(black_box(halves), &rows, &columns, &values, &mut out);
             });
         });
         group.bench_function("axpy", |bencher| {
-            let weights = (&weights[..], stride);
             bencher.iter(|| {
-                (kernels.axpy_columns)(black_box(weights), &rows, &values, &columns, &mut out);
+                (kernels.axpy_columns)(black_box(floats), &rows, &values, &columns, &mut out);
             });
         });
-        group.bench_function("round", |bencher| {
+        group.bench_function("axpy_bf16", |bencher| {
+            bencher.iter(|| {
+                (kernels.axpy_columns_bf16)(black_box(halves), &rows, &values, &columns, &mut out);
+            });
+        });
+        group.finish();
+        let mut group = criterion.benchmark_group(format!("round/{}", kernels.name));
+        group.throughput(Throughput::Elements(active as u64));
+        group.bench_function("bf16", |bencher| {
             let mut halves = vec![Bf16::default(); active];
             bencher.iter(|| (kernels.round)((7, 0), black_box(&values), &mut halves));
         });
@@ -179,6 +181,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(std::time::Duration::from_millis(200))
         .measurement_time(std::time::Duration::from_millis(500));
-    targets = products, vectors, rows, stored
+    targets = products, vectors, rows, columns
 }
 criterion_main!(kernels);

@@ -15,10 +15,10 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use slide_rs::config::{Dtype, OptimizerConfig, OutputConfig, SamplerConfig, UpdateMode};
-use slide_rs::layer::{BatchInputs, Place, Sampled, ShardScratch};
+use slide_rs::layer::{BatchInputs, Place, Sampled, UpdateScratch};
 use slide_rs::optim::Update;
 use slide_rs::rng::{Rng, Stream};
-use slide_rs::rows::{Matrix, SHARDS};
+use slide_rs::rows::Matrix;
 use slide_rs::simd::Kernels;
 use slide_rs::touched::Edges;
 
@@ -76,7 +76,7 @@ struct Step {
     slots: Vec<u32>,
     outputs: Vec<f32>,
     edges: Edges,
-    scratch: Vec<ShardScratch>,
+    scratch: UpdateScratch,
 }
 
 impl Step {
@@ -98,8 +98,6 @@ impl Step {
         };
         let mut x = Matrix::zeros(1, INPUTS);
         Rng::new(0, Stream::Probe, 0, 0).fill_normal(1.0, x.row_mut(0));
-        let mut scratch = Vec::new();
-        scratch.resize_with(SHARDS, ShardScratch::default);
         Self {
             kernels,
             layer: Sampled::output(&config, place),
@@ -108,7 +106,7 @@ impl Step {
             slots: vec![0; ACTIVE],
             outputs: vec![0.0; ACTIVE],
             edges: Edges::default(),
-            scratch,
+            scratch: UpdateScratch::default(),
         }
     }
 

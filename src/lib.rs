@@ -1,27 +1,28 @@
 //! SLIDE, the sub-linear deep learning engine: networks with very wide sparse layers, on CPUs.
 //!
-//! For each sample the input of the wide layer is hashed, tables return the few neurons likely to
-//! fire, and only those are computed, back-propagated and updated. The cost of a step follows the
-//! active neurons, not the width.
+//! A network is a stack of hidden layers, dense or sampled, and a sampled output layer. For each
+//! sample the input of a sampled layer is hashed, tables return the few neurons likely to fire, and
+//! only those are computed, back-propagated and updated. The cost of a step follows the active
+//! neurons, not the width.
 //!
 //! ```text
-//!  CsrView, IdLists   borrowed from the caller, checked once
+//!  Features, Targets   borrowed from the caller, checked once
 //!       |
 //!  A    |  parallel over blocks of samples, weights frozen
 //!       v
-//!  Tape               features -> Dense ... -> codes -> active set -> logits -> loss -> deltas
-//!       |
-//!  B    |  edges (row, sample, coefficient), grouped by shard within each block
+//!  Tape                Inputs -> Dense or Sampled, one after another: codes -> active set -> sums
+//!       |              output: active set, Drawn -> logits, corrected -> Loss -> deltas, and back
+//!  B    |  edges (row, sample, coefficient) of each layer, grouped by shard within each block
 //!       v
-//!  Touched            row -> its samples, in their order
+//!  Touched             row -> its samples, in their order
 //!       |
 //!  C    |  parallel over shards of rows, each owned by one task
 //!       v
-//!  Param              gradient sum, then optimiser; the row is marked as moved
+//!  Param               sum of coefficient * BatchInputs, then Optimizer; the row counts as moved
 //!       |
 //!  D    |  when the schedule says so
 //!       v
-//!  Index              codes of the moved rows by matrix products, tables by counting sort
+//!  Index               moved rows -> Stage -> HashFamily -> codes; HashTables by counting sort
 //! ```
 
 pub mod config;

@@ -13,9 +13,10 @@ impl Loss {
     /// Turns the grades of the labels of one sample into their targets.
     pub fn to_targets(self, grades: &mut [f32]) {
         if self == Self::Softmax {
-            let sum: f32 = grades.iter().sum();
+            // A few large grades overflow a sum of floats.
+            let sum: f64 = grades.iter().copied().map(f64::from).sum();
             for grade in grades {
-                *grade = if sum > 0.0 { *grade / sum } else { 0.0 };
+                *grade = if sum > 0.0 { (f64::from(*grade) / sum) as f32 } else { 0.0 };
             }
         }
     }
@@ -189,6 +190,15 @@ mod tests {
             let mut logits = [1.0, 2.0];
             assert_eq!(loss.backward(&kernels, &mut logits, &[], (1.0, 1.0)), 0.0);
             assert_eq!(logits, [0.0, 0.0]);
+        }
+    }
+
+    #[test]
+    fn targets_of_a_softmax_are_shares_however_large_or_small_the_grades() {
+        for unit in [2_f32.powi(125), 1.0, f32::from_bits(4)] {
+            let mut targets = [unit, 3.0 * unit, -0.0, 4.0 * unit];
+            Loss::Softmax.to_targets(&mut targets);
+            assert_eq!(targets, [0.125, 0.375, 0.0, 0.5]);
         }
     }
 

@@ -24,6 +24,11 @@ impl<T> PerThread<T> {
         }
     }
 
+    /// All of them, to be made ready before the work begins.
+    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().map(|slot| slot.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Lends this thread its own. `work` must not start parallel work.
     ///
     /// # Panics

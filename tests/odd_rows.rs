@@ -127,6 +127,62 @@ fn labels_in_any_order_count_once_with_their_greatest_grade() {
 }
 
 #[test]
+fn a_step_whose_hidden_gradients_overflow_changes_nothing_but_a_full_output_layer() {
+    let data = data(&[ROW], &[1.0]);
+    for (name, config) in cases() {
+        // One loss is enough; the sampled hidden layer has its weights elsewhere.
+        if config.loss != Loss::Softmax || name.ends_with("sparse") {
+            continue;
+        }
+        let full = config.output.sampler == SamplerConfig::Full {};
+        let mut network = Network::new(config).unwrap();
+        let mut params = network.params_mut();
+        // The first hidden unit is always 0, so that its weights are in no logit; but its gradient
+        // is the sum of deltas times weights, which have the same sign, and more than 3.4e38.
+        (0..10).for_each(|feature| params[0].weights_mut().row_mut(feature)[0] = 0.0);
+        for label in 0..20 {
+            let sign = if ROW.1.iter().any(|&(own, _)| own == label) { -1.0 } else { 1.0 };
+            params[2].weights_mut().row_mut(label as u32)[0] = sign * 3.4e38;
+        }
+        let (before, counters) = (bits(&network), network.counters());
+        let refused = network.train_batch(&features(&data), &targets(&data), &data.rows());
+        assert!(matches!(refused, Err(slide_rs::Error::Diverged { .. })), "{name}: {refused:?}");
+        assert_eq!(network.counters(), counters, "{name}");
+        let after = bits(&network);
+        assert!(after[..2] == before[..2], "{name}: the hidden layer");
+        assert_eq!(after[2..] != before[2..], full, "{name}: the output layer");
+    }
+}
+
+#[test]
+fn grades_whose_sum_is_no_f32_are_shares_like_any_others() {
+    for (name, config) in cases() {
+        if config.loss != Loss::Softmax {
+            continue;
+        }
+        let rows = |grade: f32| data(&[(&[3, 1], &[(4, grade), (9, grade), (2, -0.0)])], &[1.0]);
+        let (_, wanted, by_small) = step(&config, &rows(1.0));
+        for grade in [f32::MAX, f32::from_bits(1)] {
+            let (_, report, network) = step(&config, &rows(grade));
+            assert!(bits(&network) == bits(&by_small), "{name}: {grade:e}");
+            assert_eq!(report, wanted, "{name}: {grade:e}");
+        }
+    }
+}
+
+#[test]
+fn a_grade_of_minus_zero_is_zero() {
+    for (name, config) in cases() {
+        let rows =
+            |zero: f32| data(&[(&[3, 1], &[(4, 1.0), (9, zero)]), (&[2], &[(5, zero)])], &[1.0; 2]);
+        let (_, wanted, by_zero) = step(&config, &rows(0.0));
+        let (_, report, network) = step(&config, &rows(-0.0));
+        assert!(bits(&network) == bits(&by_zero), "{name}");
+        assert_eq!(report, wanted, "{name}");
+    }
+}
+
+#[test]
 fn a_weight_of_two_is_a_row_that_stands_twice() {
     for (name, config) in cases() {
         // A mean over two rows in both; all neurons active, since each row draws its own.

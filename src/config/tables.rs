@@ -75,7 +75,8 @@ pub enum Projection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BucketPolicy {
-    /// All are kept, and a query reads a window at a random place.
+    /// All are kept, and a query reads a window that starts at a random place and may go on at the
+    /// front: each is equally likely.
     Window,
     /// A uniform sample is kept when the tables are built.
     Reservoir,

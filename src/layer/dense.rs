@@ -16,7 +16,7 @@ use crate::touched::Edges;
 use super::Place;
 use super::activation::{scale_back, scale_to};
 use super::inputs::{BatchInputs, Inputs};
-use super::update::{ShardScratch, Target};
+use super::update::{Target, UpdateScratch};
 
 /// What dropout needs to know; `None` outside training.
 type Training = Option<(u64, u64)>;
@@ -170,7 +170,7 @@ impl Dense {
         how: (&Kernels, &Update),
         parts: impl Fn() -> I + Sync,
         (deltas, n): (&Matrix, usize),
-        scratch: &mut [ShardScratch],
+        scratch: &mut UpdateScratch,
         sum: &mut Vec<f32>,
     ) {
         let target = Target {

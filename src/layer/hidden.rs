@@ -8,7 +8,7 @@ use crate::tape::{LayerTape, SampledTape, Tape};
 use crate::touched::Edges;
 
 use super::inputs::{BatchInputs, Inputs, inputs};
-use super::update::ShardScratch;
+use super::update::UpdateScratch;
 use super::{Dense, Place, Sampled};
 
 /// A hidden layer.
@@ -73,7 +73,7 @@ impl Hidden {
         how: (&Kernels, &Update),
         parts: impl Fn() -> I + Sync,
         (deltas, inputs, n): (&Matrix, BatchInputs<'_>, usize),
-        (scratch, bias): (&mut [ShardScratch], &mut Vec<f32>),
+        (scratch, bias): (&mut UpdateScratch, &mut Vec<f32>),
     ) {
         match self {
             Self::Dense(layer) => layer.update(how, parts, (deltas, n), scratch, bias),

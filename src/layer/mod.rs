@@ -18,4 +18,4 @@ pub use hidden::{Hidden, backward, backward_hidden, forward};
 pub use inputs::{BatchInputs, Inputs, inputs};
 pub use logits::TopK;
 pub use sampled::{Place, Sampled};
-pub use update::ShardScratch;
+pub use update::UpdateScratch;

@@ -21,7 +21,7 @@ use crate::touched::Edges;
 use super::activation::{scale_back, scale_to};
 use super::inputs::{BatchInputs, Inputs};
 use super::output::Room;
-use super::update::{ShardScratch, Target};
+use super::update::{Target, UpdateScratch};
 
 /// A sampled layer.
 #[derive(Debug)]
@@ -312,7 +312,7 @@ impl Sampled {
         how: (&Kernels, &Update),
         parts: impl Fn() -> I + Sync,
         inputs: BatchInputs<'_>,
-        scratch: &mut [ShardScratch],
+        scratch: &mut UpdateScratch,
     ) {
         let moved = self.sampler.index_mut().map(crate::lsh::Index::moved_mut);
         let target = Target {

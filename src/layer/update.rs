@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use crate::hogwild::SharedSums;
 use crate::optim::{Param, Update};
+use crate::per_thread::PerThread;
 use crate::rows::SHARDS;
 use crate::simd::Kernels;
 use crate::touched::{Edges, Touched};
@@ -19,12 +20,43 @@ use super::inputs::BatchInputs;
 /// random places in memory.
 const AHEAD: usize = 2;
 
-/// Reusable memory of the task that owns a shard.
+/// Reusable memory of an update.
+#[derive(Debug)]
+pub struct UpdateScratch {
+    shards: Vec<Touched>,
+    /// The gradient of one row. It may be as wide as the features, so there is one a thread and
+    /// not one a shard.
+    sums: PerThread<Sums>,
+}
+
+impl Default for UpdateScratch {
+    fn default() -> Self {
+        let shards = std::iter::repeat_with(Touched::default).take(SHARDS).collect();
+        Self { shards, sums: PerThread::default() }
+    }
+}
+
+impl UpdateScratch {
+    /// Makes room for rows of `stride` floats, on every thread: which of them will meet a row
+    /// differs from step to step.
+    fn make_room(&mut self, stride: usize, sparse: bool) {
+        self.sums.ensure(Sums::default);
+        for Sums { gradient, columns } in self.sums.all_mut() {
+            if sparse {
+                columns.make_room(stride);
+            } else {
+                gradient.clear();
+                gradient.resize(stride, 0.0);
+            }
+        }
+    }
+}
+
+/// The gradient of a row, with dense inputs or with sparse ones.
 #[derive(Debug, Default)]
-pub struct ShardScratch {
-    touched: Touched,
+struct Sums {
     gradient: Vec<f32>,
-    sum: ColumnSum,
+    columns: ColumnSum,
 }
 
 /// What changes: weights, biases where there are any, and the marks of moved rows.
@@ -43,7 +75,7 @@ impl Target<'_> {
         (kernels, update): (&Kernels, &Update),
         parts: impl Fn() -> I + Sync,
         inputs: BatchInputs<'_>,
-        scratch: &mut [ShardScratch],
+        scratch: &mut UpdateScratch,
     ) {
         let n = parts().count();
         (0..n).into_par_iter().for_each(|part| {
@@ -62,25 +94,26 @@ impl Target<'_> {
                 }
             }
         });
-        let stride = self.weights.weights().stride();
+        scratch.make_room(self.weights.weights().stride(), false);
         let bias = each(self.bias.map(Param::shards_mut));
         let moved = each(self.moved);
         let weights = self.weights.shards_mut().into_par_iter();
-        let tasks = weights.zip(bias).zip(moved).zip(scratch).enumerate();
-        tasks.for_each(|(shard, (((mut weights, mut bias), mut moved), scratch))| {
-            let gradient = &mut scratch.gradient;
-            gradient.resize(stride, 0.0);
-            let mut from = 0;
-            while let Some((local, coefs)) = sums.take(shard, from, gradient) {
-                weights.update(kernels, update, local, gradient);
-                if let Some(bias) = &mut bias {
-                    bias.update(kernels, update, local, &mut [coefs]);
+        let tasks = weights.zip(bias).zip(moved).enumerate();
+        let room = &scratch.sums;
+        tasks.for_each(|(shard, ((mut weights, mut bias), mut moved))| {
+            room.with(|Sums { gradient, .. }| {
+                let mut from = 0;
+                while let Some((local, coefs)) = sums.take(shard, from, gradient) {
+                    weights.update(kernels, update, local, gradient);
+                    if let Some(bias) = &mut bias {
+                        bias.update(kernels, update, local, &mut [coefs]);
+                    }
+                    if let Some(moved) = &mut moved {
+                        moved[local] = true;
+                    }
+                    from = local + 1;
                 }
-                if let Some(moved) = &mut moved {
-                    moved[local] = true;
-                }
-                from = local + 1;
-            }
+            });
         });
     }
 
@@ -92,44 +125,46 @@ impl Target<'_> {
         (kernels, update): (&Kernels, &Update),
         parts: impl Fn() -> I + Sync,
         inputs: BatchInputs<'_>,
-        scratch: &mut [ShardScratch],
+        scratch: &mut UpdateScratch,
     ) {
         if let Some(sums) = self.sums {
             return self.race(sums, (kernels, update), parts, inputs, scratch);
         }
-        let stride = self.weights.weights().stride();
+        let sparse = matches!(inputs, BatchInputs::Sparse { .. });
+        scratch.make_room(self.weights.weights().stride(), sparse);
+        let UpdateScratch { shards, sums } = scratch;
         let bias = each(self.bias.map(Param::shards_mut));
         let moved = each(self.moved);
         let weights = self.weights.shards_mut().into_par_iter();
-        let tasks = weights.zip(bias).zip(moved).zip(scratch).enumerate();
-        tasks.for_each(|(shard, (((mut weights, mut bias), mut moved), scratch))| {
-            let ShardScratch { touched, gradient, sum } = scratch;
+        let tasks = weights.zip(bias).zip(moved).zip(shards).enumerate();
+        tasks.for_each(|(shard, (((mut weights, mut bias), mut moved), touched))| {
             touched.gather(shard, parts());
             let mut coming = touched.iter().map(|(local, ..)| local).skip(AHEAD);
-            for (local, samples, coefs) in touched.iter() {
-                if let Some(coming) = coming.next() {
-                    weights.prefetch(kernels, coming);
-                }
-                if let BatchInputs::Dense(inputs) = inputs {
-                    gradient.clear();
-                    gradient.resize(stride, 0.0);
-                    (kernels.axpy_rows)(inputs.as_slice(), samples, coefs, gradient);
-                    weights.update(kernels, update, local, gradient);
-                } else {
-                    sum.make_room(stride);
-                    for (&sample, &coef) in samples.iter().zip(coefs) {
-                        sum.add(coef, inputs.sparse(sample));
+            sums.with(|Sums { gradient, columns: sum }| {
+                for (local, samples, coefs) in touched.iter() {
+                    if let Some(coming) = coming.next() {
+                        weights.prefetch(kernels, coming);
                     }
-                    weights.update_columns(kernels, update, local, &sum.columns, &mut sum.floats);
-                    sum.clear();
+                    if let BatchInputs::Dense(inputs) = inputs {
+                        gradient.fill(0.0);
+                        (kernels.axpy_rows)(inputs.as_slice(), samples, coefs, gradient);
+                        weights.update(kernels, update, local, gradient);
+                    } else {
+                        for (&sample, &coef) in samples.iter().zip(coefs) {
+                            sum.add(coef, inputs.sparse(sample));
+                        }
+                        let ColumnSum { columns, floats, .. } = &mut *sum;
+                        weights.update_columns(kernels, update, local, columns, floats);
+                        sum.clear();
+                    }
+                    if let Some(bias) = &mut bias {
+                        bias.update(kernels, update, local, &mut [coefs.iter().sum()]);
+                    }
+                    if let Some(moved) = &mut moved {
+                        moved[local] = true;
+                    }
                 }
-                if let Some(bias) = &mut bias {
-                    bias.update(kernels, update, local, &mut [coefs.iter().sum()]);
-                }
-                if let Some(moved) = &mut moved {
-                    moved[local] = true;
-                }
-            }
+            });
         });
     }
 }
@@ -172,4 +207,23 @@ impl ColumnSum {
 pub(super) fn each<T, const N: usize>(array: Option<[T; N]>) -> [Option<T>; N] {
     let mut items = array.map(IntoIterator::into_iter);
     std::array::from_fn(|_| items.as_mut().and_then(Iterator::next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_for_the_gradient_of_a_row_grows_with_the_threads_and_not_with_the_shards() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("three threads");
+        pool.install(|| {
+            let mut scratch = UpdateScratch::default();
+            for sparse in [true, false, true] {
+                scratch.make_room(1000, sparse);
+            }
+            let rooms: Vec<usize> =
+                scratch.sums.all_mut().map(|sums| sums.columns.floats.len()).collect();
+            assert_eq!(rooms, [1000; 3]);
+        });
+    }
 }

@@ -1,5 +1,7 @@
 //! What holds for every family and every option of the index.
 
+mod edits;
+
 use super::*;
 use crate::config::{FamilyConfig, LshConfig, OptimizerConfig, Projection, TablesConfig};
 use crate::optim::Param;

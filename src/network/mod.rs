@@ -11,9 +11,9 @@ use std::time::Instant;
 
 use crate::config::NetworkConfig;
 use crate::error::{Error, Result};
-use crate::layer::{FullScratch, Hidden, Place, Sampled, ShardScratch};
+use crate::layer::{FullScratch, Hidden, Place, Sampled, UpdateScratch};
 use crate::optim::{Optimizer, Param};
-use crate::rows::{Matrix, SHARDS};
+use crate::rows::Matrix;
 use crate::sampler::Pool;
 use crate::schedule::Run;
 use crate::simd::Kernels;
@@ -64,7 +64,7 @@ struct Workspace {
     layers: Vec<LayerRoom>,
     /// Active neurons of each sampled hidden layer in all samples of the epoch.
     hidden_active: Vec<u64>,
-    shards: Vec<ShardScratch>,
+    update: UpdateScratch,
     full: FullScratch,
     bias_gradient: Vec<f32>,
     rehash_seconds: f64,
@@ -132,7 +132,6 @@ impl Network {
         let workspace = Workspace {
             layers: hidden.iter().map(|_| LayerRoom::default()).collect(),
             hidden_active: vec![0; hidden.len()],
-            shards: std::iter::repeat_with(ShardScratch::default).take(SHARDS).collect(),
             ..Workspace::default()
         };
         let mut network = Self {

@@ -34,7 +34,11 @@ impl Network {
     ///
     /// If there is no row, a row is out of range, the numbers of rows of `x` and `y` differ, the
     /// arrays change during the call, or the loss or a gradient is not finite. Nothing is then
-    /// changed.
+    /// changed, but for one case: where the output layer computes all neurons by blocked products
+    /// (the sampler is full and the layer before it dense) it changes its rows while it finds the
+    /// gradients of its inputs. If the loss is finite and the gradients of a hidden layer are not,
+    /// the weights, biases and moments of the output layer have then made the step; hidden layers
+    /// and counters have not. (To know it before would take a third product over all rows.)
     pub fn train_batch(
         &mut self,
         x: &Features<'_>,
@@ -184,18 +188,18 @@ impl Network {
     fn apply(&mut self, n: usize) {
         let full = self.is_full();
         let Self { kernels, hidden, output, optimizers, workspace, .. } = self;
-        let Workspace { tapes, blocks, layers, shards, bias_gradient, .. } = workspace;
+        let Workspace { tapes, blocks, layers, update, bias_gradient, .. } = workspace;
         let tapes = &tapes[..*blocks];
         for (i, (layer, optimizer)) in hidden.iter_mut().zip(&*optimizers).enumerate() {
             let parts = || tapes.iter().map(move |tape| &tape.edges[i]);
             let read = (&layers[i].deltas, batch_inputs(tapes, layers, i), n);
-            let room = (&mut shards[..], &mut *bias_gradient);
+            let room = (&mut *update, &mut *bias_gradient);
             layer.update((kernels, optimizer.update()), parts, read, room);
         }
         if let Some(optimizer) = optimizers.last().filter(|_| !full) {
             let parts = || tapes.iter().filter_map(|tape| tape.edges.last());
             let inputs = batch_inputs(tapes, layers, layers.len());
-            output.update((kernels, optimizer.update()), parts, inputs, shards);
+            output.update((kernels, optimizer.update()), parts, inputs, update);
         }
     }
 

@@ -2,7 +2,6 @@
 //! or all of them.
 
 use crate::config::{LogQ, Strategy};
-use crate::lsh::HashTables;
 use crate::rng::Rng;
 
 use super::correct::Law;
@@ -94,12 +93,14 @@ impl Lsh {
         let first = rng.below(n_tables as u32) as usize;
         let mut found = 0;
         for table in (first..n_tables).chain(0..first) {
-            for &id in self.bucket(tables, table, codes[table], rng) {
-                // Written always and kept when new: a branch here would be taken at random.
-                let votes = &mut votes[id as usize];
-                candidates[found] = id;
-                found += usize::from(*votes == 0);
-                *votes = votes.saturating_add(1);
+            for part in self.window(tables.bucket(table, codes[table]), rng) {
+                for &id in part {
+                    // Written always and kept when new: a branch here would be taken at random.
+                    let votes = &mut votes[id as usize];
+                    candidates[found] = id;
+                    found += usize::from(*votes == 0);
+                    *votes = votes.saturating_add(1);
+                }
             }
         }
         found
@@ -204,26 +205,21 @@ impl Lsh {
         Law::Any { tables: codes.len() as u32, share: self.share(codes), kept }
     }
 
-    /// At most `window` ids of a bucket, at a random place: one slice, so that it can be asked for
-    /// ahead and counted without a branch. Those near the ends of a bucket are less likely.
+    /// At most `window` ids of a bucket: where it holds more, a run that starts at a random place
+    /// and goes on at the front, so that each id is equally likely. Slices are counted faster than
+    /// a chain of them.
     #[inline]
-    fn bucket<'a>(
-        &self,
-        tables: &'a HashTables,
-        table: usize,
-        code: u16,
-        rng: &mut Rng,
-    ) -> &'a [u32] {
-        let ids = tables.bucket(table, code);
+    fn window<'a>(&self, ids: &'a [u32], rng: &mut Rng) -> [&'a [u32]; 2] {
         if ids.len() <= self.window {
-            return ids;
+            return [ids, &[]];
         }
-        let start = rng.below((ids.len() - self.window + 1) as u32) as usize;
-        &ids[start..start + self.window]
+        let (before, after) = ids.split_at(rng.below(ids.len() as u32) as usize);
+        let here = after.len().min(self.window);
+        [&after[..here], &before[..self.window - here]]
     }
 
-    /// At most `window` ids of a bucket, from a random place around: where a bucket is read in
-    /// part, each id is equally likely.
+    /// At most `window` ids of a bucket, from a random place around, whether it is read in part or
+    /// as a whole.
     fn around<'a>(&self, ids: &'a [u32], rng: &mut Rng) -> impl Iterator<Item = &'a u32> {
         let turn = rng.below(ids.len().max(1) as u32) as usize;
         ids[turn..].iter().chain(&ids[..turn]).take(self.window)

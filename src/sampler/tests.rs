@@ -329,6 +329,33 @@ fn top_k_keeps_those_with_the_best_estimated_logits() {
 }
 
 #[test]
+fn of_a_bucket_that_is_read_in_part_every_neuron_is_read_equally_often() {
+    for strategy in [Strategy::Topk, Strategy::Threshold { min_count: 1 }, Strategy::Union] {
+        let open = lsh_config(strategy, UNITS, 1);
+        let (n_hashes, bucket_size) = (Some(1), Some(40));
+        let tables = TablesConfig { n_hashes, bucket_size, ..open.tables };
+        let sampler = build(&SamplerConfig::Lsh(LshConfig { tables, min_active: Some(1), ..open }));
+        let codes = codes(&sampler, 3);
+        let bucket = sampler.index().unwrap().tables().bucket(0, codes[0]);
+        let (draws, mut counts) = (2000, [0_u32; UNITS]);
+        for item in 0..draws {
+            let found = retrieve(&sampler, &codes, item);
+            assert_eq!(found.len(), 40);
+            for id in found {
+                counts[id as usize] += 1;
+            }
+        }
+        let share = 40.0 / bucket.len() as f64;
+        let error = (share * (1.0 - share) * draws as f64).sqrt();
+        for &id in bucket {
+            let off = f64::from(counts[id as usize]) - share * draws as f64;
+            // Of some 250 counts one is 4.5 standard errors off once in 600 seeds.
+            assert!(off.abs() < 4.5 * error, "{strategy:?}, {id}: {off} and {error}");
+        }
+    }
+}
+
+#[test]
 fn uniform_draws_every_neuron_equally_often() {
     let sampler = build(&SamplerConfig::Uniform { n_active: Some(60), log_q: true });
     let (draws, mut counts) = (4000, vec![0_u32; UNITS]);
