@@ -115,15 +115,6 @@ impl Loss {
 mod tests {
     use super::*;
 
-    const ALL: [Loss; 6] = [
-        Loss::Softmax,
-        Loss::SoftmaxPerLabel,
-        Loss::Sigmoid,
-        Loss::Squared,
-        Loss::Hinge,
-        Loss::SquaredHinge,
-    ];
-
     /// The loss in f64, straight from its definition.
     fn oracle(loss: Loss, logits: &[f64], targets: &[f64]) -> f64 {
         let others = &logits[targets.len()..];
@@ -157,7 +148,7 @@ mod tests {
     fn deltas_are_the_derivatives_of_the_loss() {
         let logits = [0.3_f32, -1.2, 2.5, 0.0, 1.1, -0.4, 0.9];
         for kernels in Kernels::available() {
-            for loss in ALL {
+            for loss in Loss::ALL {
                 for grades in [&[1.0][..], &[1.0, 1.0], &[0.25, 3.0, 1.0], &[0.0, 1.0]] {
                     let mut targets = grades.to_vec();
                     loss.to_targets(&mut targets);
@@ -186,7 +177,7 @@ mod tests {
     #[test]
     fn a_row_without_labels_contributes_nothing() {
         let kernels = Kernels::available().last().unwrap();
-        for loss in ALL {
+        for loss in Loss::ALL {
             let mut logits = [1.0, 2.0];
             assert_eq!(loss.backward(&kernels, &mut logits, &[], (1.0, 1.0)), 0.0);
             assert_eq!(logits, [0.0, 0.0]);

@@ -10,15 +10,6 @@ use common::{Data, config, features, gradient_descent, move_biases, targets};
 use slide_rs::Network;
 use slide_rs::config::{Activation, Loss, NetworkConfig};
 
-const LOSSES: [Loss; 6] = [
-    Loss::Softmax,
-    Loss::SoftmaxPerLabel,
-    Loss::Sigmoid,
-    Loss::Squared,
-    Loss::Hinge,
-    Loss::SquaredHinge,
-];
-
 /// Activations, norms, depths and losses, each in both ways of computing all neurons.
 fn cases(losses: &[Loss]) -> Vec<(String, NetworkConfig)> {
     let mut cases = vec![];
@@ -44,7 +35,7 @@ fn cases(losses: &[Loss]) -> Vec<(String, NetworkConfig)> {
 #[test]
 fn loss_and_every_gradient_equal_the_reference() {
     let data = Data::graded(18, 30, 70);
-    for (name, mut config) in cases(&LOSSES) {
+    for (name, mut config) in cases(&Loss::ALL) {
         config.optimizer = gradient_descent();
         let mut network = Network::new(config).unwrap();
         move_biases(&mut network);
@@ -124,7 +115,7 @@ fn ten_steps_of_adam_equal_the_reference() {
 #[test]
 fn computing_all_by_products_equals_computing_all_by_active_sets() {
     let data = Data::graded(18, 30, 70);
-    for loss in LOSSES {
+    for loss in Loss::ALL {
         let losses = |sampled| {
             let mut config = config(&[6], Activation::Linear, 3.0, sampled);
             config.loss = loss;

@@ -15,24 +15,6 @@ use slide_rs::Network;
 use slide_rs::config::{Activation, HiddenConfig, Loss, NetworkConfig, SamplerConfig};
 use slide_rs::rng::{Rng, Stream};
 
-const ACTIVATIONS: [Activation; 6] = [
-    Activation::Linear,
-    Activation::Relu,
-    Activation::Tanh,
-    Activation::Sigmoid,
-    Activation::LeakyRelu,
-    Activation::Gelu,
-];
-
-const LOSSES: [Loss; 6] = [
-    Loss::Softmax,
-    Loss::SoftmaxPerLabel,
-    Loss::Sigmoid,
-    Loss::Squared,
-    Loss::Hinge,
-    Loss::SquaredHinge,
-];
-
 /// Hidden layers, dense and sampled; the output layer is one more sampled layer.
 const STACKS: [&str; 8] = ["", "S", "SS", "D", "DS", "DSS", "SD", "SDS"];
 
@@ -48,8 +30,8 @@ fn data() -> Data {
 /// Every activation, loss and stack, with and without norms and biases; samplers take turns.
 fn cases() -> Vec<(String, NetworkConfig)> {
     let (data, mut cases) = (data(), vec![]);
-    for activation in ACTIVATIONS {
-        for loss in LOSSES {
+    for activation in Activation::ALL {
+        for loss in Loss::ALL {
             for stack in STACKS {
                 for (norm, bias) in [(0.0, true), (1.5, true), (0.0, false), (1.5, false)] {
                     let sampler = |turn: usize, n| match (cases.len() + turn) % 5 {

@@ -189,6 +189,39 @@ impl Dtype {
     }
 }
 
+impl OutputConfig {
+    /// As a layer like any other, of which the logits are the outputs.
+    pub(crate) fn as_layer(&self) -> SampledConfig {
+        SampledConfig {
+            units: self.units,
+            activation: Activation::Linear,
+            norm: Some(0.0),
+            bias: self.bias,
+            sampler: self.sampler.clone(),
+            dtype: self.dtype,
+            optimizer: self.optimizer.clone(),
+        }
+    }
+}
+
+impl Loss {
+    /// Every loss.
+    pub const ALL: [Self; 6] = [
+        Self::Softmax,
+        Self::SoftmaxPerLabel,
+        Self::Sigmoid,
+        Self::Squared,
+        Self::Hinge,
+        Self::SquaredHinge,
+    ];
+}
+
+impl Activation {
+    /// Every activation.
+    pub const ALL: [Self; 6] =
+        [Self::Linear, Self::Relu, Self::Tanh, Self::Sigmoid, Self::LeakyRelu, Self::Gelu];
+}
+
 impl HiddenConfig {
     /// Number of units.
     #[must_use]

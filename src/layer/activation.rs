@@ -98,18 +98,9 @@ pub(super) fn scale_back(
 mod tests {
     use super::*;
 
-    const ALL: [Activation; 6] = [
-        Activation::Linear,
-        Activation::Relu,
-        Activation::Tanh,
-        Activation::Sigmoid,
-        Activation::LeakyRelu,
-        Activation::Gelu,
-    ];
-
     #[test]
     fn slopes_are_the_derivatives() {
-        for activation in ALL {
+        for activation in Activation::ALL {
             for z in [-5.0_f32, -1.3, -0.2, 0.4, 2.0, 6.0] {
                 let h = 0.01;
                 let slope = (activation.at(z + h).0 - activation.at(z - h).0) / (2.0 * h);
@@ -131,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_shows() {
-        for activation in ALL {
+        for activation in Activation::ALL {
             assert!(activation.at(f32::NAN).0.is_nan(), "{activation:?}");
         }
     }

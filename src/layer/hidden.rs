@@ -4,7 +4,7 @@ use crate::config::HiddenConfig;
 use crate::optim::{Param, Update};
 use crate::rows::Matrix;
 use crate::simd::Kernels;
-use crate::tape::{LayerTape, SampledTape, Tape};
+use crate::tape::{LayerTape, Tape};
 use crate::touched::Edges;
 
 use super::inputs::{BatchInputs, Inputs, inputs};
@@ -119,15 +119,7 @@ pub fn backward(kernels: &Kernels, layers: &[Hidden], output: &Sampled, tape: &m
         let gradient = |columns: Option<&[u32]>, out: &mut [f32]| {
             output.input_gradients(kernels, (&last.active, &last.active.coefs), (i, columns), out);
         };
-        match hidden.last_mut() {
-            None => {}
-            Some(LayerTape::Dense(before)) => {
-                let out = before.deltas.row_mut(i);
-                out.fill(0.0);
-                gradient(None, out);
-            }
-            Some(LayerTape::Sampled(before)) => into_active(before, i, gradient),
-        }
+        into_inputs(hidden, i, gradient);
     }
     if let Some(edges) = edges.last_mut() {
         edges.group(last.active.iter(*first));
@@ -175,15 +167,7 @@ pub fn backward_hidden(kernels: &Kernels, layers: &[Hidden], tape: &mut Tape) {
                         let active = (&tape.active, &tape.deltas[..]);
                         layer.input_gradients(kernels, active, (i, columns), out);
                     };
-                    match before.last_mut() {
-                        None => {}
-                        Some(LayerTape::Dense(before)) => {
-                            let out = before.deltas.row_mut(i);
-                            out.fill(0.0);
-                            gradient(None, out);
-                        }
-                        Some(LayerTape::Sampled(before)) => into_active(before, i, gradient),
-                    }
+                    into_inputs(before, i, gradient);
                 }
                 edges[number].group(tape.active.with(&tape.deltas, *first));
             }
@@ -192,10 +176,21 @@ pub fn backward_hidden(kernels: &Kernels, layers: &[Hidden], tape: &mut Tape) {
     }
 }
 
-/// The gradients of the active outputs of sample `i` of a sampled layer.
-fn into_active(before: &mut SampledTape, i: usize, gradient: impl Fn(Option<&[u32]>, &mut [f32])) {
-    let range = before.active.range(i);
-    let out = &mut before.deltas[range.clone()];
-    out.fill(0.0);
-    gradient(Some(&before.active.ids[range]), out);
+/// Has `gradient` added to those of the outputs of sample `i` of the last layer of `before`: to the
+/// given columns, or to all.
+fn into_inputs(before: &mut [LayerTape], i: usize, gradient: impl Fn(Option<&[u32]>, &mut [f32])) {
+    match before.last_mut() {
+        None => {}
+        Some(LayerTape::Dense(before)) => {
+            let out = before.deltas.row_mut(i);
+            out.fill(0.0);
+            gradient(None, out);
+        }
+        Some(LayerTape::Sampled(before)) => {
+            let range = before.active.range(i);
+            let out = &mut before.deltas[range.clone()];
+            out.fill(0.0);
+            gradient(Some(&before.active.ids[range]), out);
+        }
+    }
 }

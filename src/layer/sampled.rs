@@ -4,9 +4,7 @@
 //! The same layer serves anywhere: its inputs are dense or sparse, and its outputs are the sparse
 //! inputs of the next layer, or the logits of the network (`output.rs`).
 
-use crate::config::{
-    Activation, Dtype, OptimizerConfig, OutputConfig, SampledConfig, SamplerConfig, UpdateMode,
-};
+use crate::config::{Activation, OptimizerConfig, OutputConfig, SampledConfig, UpdateMode};
 use crate::hogwild::SharedSums;
 use crate::lsh::{Due, Vectors};
 use crate::optim::{Param, Update};
@@ -36,15 +34,6 @@ pub struct Sampled {
     activation: Activation,
     norm: f32,
     number: u64,
-}
-
-/// What hidden layers and the output layer say alike about themselves.
-struct Own<'a> {
-    units: usize,
-    bias: bool,
-    sampler: &'a SamplerConfig,
-    dtype: Dtype,
-    optimizer: Option<&'a OptimizerConfig>,
 }
 
 /// What a layer is made from, beside its own configuration.
@@ -77,48 +66,28 @@ impl Sampled {
     #[must_use]
     pub fn hidden(config: &SampledConfig, place: Place<'_>) -> Self {
         // Pre-activations of about 1.
-        let std = 1.0 / place.input_norm;
-        let own = Own {
-            units: config.units,
-            bias: config.bias,
-            sampler: &config.sampler,
-            dtype: config.dtype,
-            optimizer: config.optimizer.as_ref(),
-        };
-        let (activation, norm) = (config.activation, config.norm.unwrap_or(0.0));
-        Self { activation, norm, ..Self::new(own, std, place) }
+        Self::new(config, 1.0 / place.input_norm, place)
     }
 
     /// The output layer; every value of `config` must be filled in.
     #[must_use]
     pub fn output(config: &OutputConfig, place: Place<'_>) -> Self {
-        let own = Own {
-            units: config.units,
-            bias: config.bias,
-            sampler: &config.sampler,
-            dtype: config.dtype,
-            optimizer: config.optimizer.as_ref(),
-        };
-        Self::new(own, INITIAL, place)
+        Self::new(&config.as_layer(), INITIAL, place)
     }
 
-    fn new(
-        Own { units, bias, sampler, dtype, optimizer }: Own<'_>,
-        std: f32,
-        place: Place<'_>,
-    ) -> Self {
-        let optimizer = optimizer.unwrap_or(place.optimizer);
-        let sizes = (units, place.inputs);
-        let weights = Rows::random_as(dtype, sizes, std, (place.seed, place.number));
+    fn new(config: &SampledConfig, std: f32, place: Place<'_>) -> Self {
+        let optimizer = config.optimizer.as_ref().unwrap_or(place.optimizer);
+        let sizes = (config.units, place.inputs);
+        let weights = Rows::random_as(config.dtype, sizes, std, (place.seed, place.number));
         Self {
-            sampler: Sampler::new(sampler, weights.stripes(), place.inputs),
-            bias: bias.then(|| Param::new(Rows::column(units), optimizer)),
+            sampler: Sampler::new(&config.sampler, weights.stripes(), place.inputs),
+            bias: config.bias.then(|| Param::new(Rows::column(config.units), optimizer)),
             sums: place.sums(&weights),
             weights: Param::new(weights, optimizer),
             scratch: PerThread::default(),
             rooms: PerThread::default(),
-            activation: Activation::Linear,
-            norm: 0.0,
+            activation: config.activation,
+            norm: config.norm.unwrap_or(0.0),
             number: place.number,
         }
     }
