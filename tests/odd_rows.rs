@@ -13,18 +13,10 @@ use slide_rs::{BatchReport, Network};
 /// sparse inputs, and by blocked products.
 fn cases() -> Vec<(String, NetworkConfig)> {
     let data = data(&[], &[]);
-    let losses = [
-        Loss::Softmax,
-        Loss::SoftmaxPerLabel,
-        Loss::Sigmoid,
-        Loss::Squared,
-        Loss::Hinge,
-        Loss::SquaredHinge,
-    ];
     let dense = || common::dense(6, Activation::Tanh, 2.0);
     let sampled = || common::sampled(15, common::uniform(5), Activation::Relu, (0.0, true));
     let mut cases = vec![];
-    for loss in losses {
+    for loss in Loss::ALL {
         for (name, hidden, sampler) in [
             ("sampled", vec![dense()], common::uniform(8)),
             ("full", vec![dense()], SamplerConfig::Full {}),
