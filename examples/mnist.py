@@ -55,10 +55,15 @@ class Report(callbacks.Callback):
         )
 
 
-def sampled() -> layers.SampledDense:
+def sampled(center: bool) -> layers.SampledDense:
     """Return a hidden layer of which few units are computed, and those by the tables alone."""
-    sampler = samplers.LSH(n_active=ACTIVE, random_share=0.0, rebuild=lsh.Rebuild(every=100))
-    return layers.SampledDense(WIDE, activation="relu", sampler=sampler)
+    sampler = samplers.LSH(
+        lsh.SimHash(center=center),
+        n_active=ACTIVE,
+        random_share=0.0,
+        rebuild=lsh.Rebuild(every=100),
+    )
+    return layers.SampledDense(WIDE, activation="relu", norm=1.0, sampler=sampler)
 
 
 def main() -> None:
@@ -73,13 +78,14 @@ def main() -> None:
     net = Network(
         [
             layers.SparseInput(x.shape[1]),
-            layers.Dense(256, activation="relu"),
-            sampled(),
-            sampled(),
+            layers.Dense(256, activation="relu", norm=6.0),
+            sampled(center=False),
+            # Its inputs are never negative, so rows differ most in what is left without their mean.
+            sampled(center=True),
             # Ten outputs: all are computed, by rule.
             layers.SampledDense(10),
         ],
-        optimizer=optim.Adam(lr=0.01),
+        optimizer=optim.Adam(lr=0.02),
     )
     net.fit(
         x[: given.rows],
