@@ -222,20 +222,28 @@ class _Search:
     slowest: float = 0.0
 
     def climb(self, starts: Sequence[Tables], rows: NDArray[np.int64]) -> Trial:
-        """Take the best family, then better neighbours of it until there are none."""
-        best = self.ask(starts[0], rows)
+        """Take the best of what each family leads to, the most promising family first."""
+        heads: list[Trial] = []
         for start in starts:
-            if start is not starts[0] and not self.time_for(SCREENED):
+            if heads and not self.time_for(SCREENED):
                 break
-            trial = best if start is starts[0] else self.ask(start, rows)
+            heads.append(self.coarsen(self.ask(start, rows), rows))
+        heads.sort(key=lambda head: head.cost)
+        return min((self.improve(head, rows) for head in heads), key=lambda found: found.cost)
+
+    def coarsen(self, best: Trial, rows: NDArray[np.int64]) -> Trial:
+        """Lower K until enough is found at all: families differ in how much they read."""
+        trial = best
+        while not trial.reached:
+            coarser = _coarser(trial.tables, self.units)
+            if coarser is None or not self.may_try(coarser):
+                break
+            trial = self.ask(coarser, rows)
             best = min(best, trial, key=lambda found: found.cost)
-            # Until enough is found at all, families differ in how much they read: K goes down.
-            while not trial.reached:
-                coarser = _coarser(trial.tables, self.units)
-                if coarser is None or not self.may_try(coarser):
-                    break
-                trial = self.ask(coarser, rows)
-                best = min(best, trial, key=lambda found: found.cost)
+        return best
+
+    def improve(self, best: Trial, rows: NDArray[np.int64]) -> Trial:
+        """Take better neighbours until there are none."""
         improved = True
         while improved:
             improved = False

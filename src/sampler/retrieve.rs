@@ -127,7 +127,11 @@ impl Lsh {
                 let other = grade(votes, other);
                 other > own || (other == own && at < place)
             };
-            1 + candidates.iter().enumerate().filter(|&pair| before(pair)).count()
+            let ahead = candidates.iter().enumerate().filter(|&pair| before(pair)).count();
+            // Only so many of those with the most votes are graded.
+            let more = |&&other: &&u32| votes[other as usize] > votes[id as usize];
+            let fuller = candidates.iter().filter(more).count();
+            1 + ahead.max(fuller / GRADED)
         });
         scratch.forget_found(found);
         rank
