@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-
 import slide_rs
 from slide_rs import layers
 

@@ -4,8 +4,8 @@
     python examples/tune.py --labels 200000
 
 The second form makes data. The network is trained for one epoch on TRAIN, `slide_rs.lsh.autotune`
-chooses the tables from 2,000 rows of TEST, and the recall is measured on the other rows of TEST. Rows
-that were trained on would not do: the network knows their best outputs too well.
+chooses the tables from 2,000 rows of TEST, and the recall is measured on the other rows of TEST.
+Rows that were trained on would not do: the network knows their best outputs too well.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ import argparse
 import time
 
 import numpy as np
-
 import slide_rs
 from slide_rs import layers
-
 
 QUERIES = 2_000
 
