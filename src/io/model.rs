@@ -22,7 +22,12 @@ use crate::simd::Bf16;
 const KEY: &str = "slide_rs";
 
 /// Raised when older readers would misread a file.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+
+#[derive(Debug, Deserialize)]
+struct Format {
+    format: u32,
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -140,11 +145,13 @@ pub fn load(path: &Path) -> Result<Network> {
         SafeTensors::read_metadata(&bytes).map_err(|error| refuse(error.to_string()))?;
     let header = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
     let header = header.ok_or_else(|| refuse(format!("there is no {KEY:?} in its metadata")))?;
-    let header: Header = serde_json::from_str(header)
-        .map_err(|error| refuse(format!("its configuration is damaged: {error}")))?;
-    if header.format != FORMAT {
-        return Err(refuse(format!("its format is {}, but {FORMAT} is wanted", header.format)));
+    let damaged = |error| refuse(format!("its configuration is damaged: {error}"));
+    // Another format may have other fields, so it is looked at before them.
+    let Format { format } = serde_json::from_str(header).map_err(damaged)?;
+    if format != FORMAT {
+        return Err(refuse(format!("its format is {format}, but {FORMAT} is wanted")));
     }
+    let header: Header = serde_json::from_str(header).map_err(damaged)?;
     header.config.check().map_err(|error| refuse(error.to_string()))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| refuse(error.to_string()))?;
     // Before anything of the size that the configuration claims is allocated.

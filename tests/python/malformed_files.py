@@ -111,6 +111,7 @@ MODELS: dict[str, Callable[[bytes], bytes]] = {
     "metadata-not-json": with_header(_metadata("{")),
     "metadata-other-json": with_header(_metadata('{"layers": 3}')),
     "metadata-null": with_header(_metadata("null")),
+    "metadata-format-1": with_header(_metadata('{"format": 1, "config": {"other": "fields"}}')),
     "tensor-missing": with_header(_drop_tensor),
     "tensor-renamed": with_header(_rename_tensor),
 }
