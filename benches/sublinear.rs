@@ -90,6 +90,7 @@ impl Step {
         };
         let place = Place {
             inputs: INPUTS,
+            sparse: false,
             input_norm: 1.0,
             optimizer: &OPTIMIZER,
             update: UpdateMode::Sharded,

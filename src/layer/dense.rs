@@ -36,10 +36,10 @@ pub struct Dense {
 }
 
 impl Dense {
-    /// A layer with inputs of about norm 1, `sparse` or not.
+    /// A layer with inputs of about norm 1.
     #[must_use]
-    pub fn new(config: &DenseConfig, sparse: bool, place: Place<'_>) -> Self {
-        let Place { inputs, seed, number, .. } = place;
+    pub fn new(config: &DenseConfig, place: Place<'_>) -> Self {
+        let Place { inputs, sparse, seed, number, .. } = place;
         let optimizer = config.optimizer.as_ref().unwrap_or(place.optimizer);
         let std = 1.0 / (config.units as f32).sqrt();
         let sizes = (inputs, config.units);

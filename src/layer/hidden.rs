@@ -21,11 +21,11 @@ pub enum Hidden {
 }
 
 impl Hidden {
-    /// A layer whose inputs are `sparse` or not; every value of `config` must be filled in.
+    /// A layer; every value of `config` must be filled in.
     #[must_use]
-    pub fn new(config: &HiddenConfig, sparse: bool, place: Place<'_>) -> Self {
+    pub fn new(config: &HiddenConfig, place: Place<'_>) -> Self {
         match config {
-            HiddenConfig::Dense(config) => Self::Dense(Box::new(Dense::new(config, sparse, place))),
+            HiddenConfig::Dense(config) => Self::Dense(Box::new(Dense::new(config, place))),
             HiddenConfig::Sampled(config) => {
                 Self::Sampled(Box::new(Sampled::hidden(config, place)))
             }

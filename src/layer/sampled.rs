@@ -4,7 +4,9 @@
 //! The same layer serves anywhere: its inputs are dense or sparse, and its outputs are the sparse
 //! inputs of the next layer, or the logits of the network (`output.rs`).
 
-use crate::config::{Activation, OptimizerConfig, OutputConfig, SampledConfig, UpdateMode};
+use crate::config::{
+    Activation, OptimizerConfig, OutputConfig, SampledConfig, SamplerConfig, UpdateMode,
+};
 use crate::hogwild::SharedSums;
 use crate::lsh::{Due, Vectors};
 use crate::optim::{Param, Update};
@@ -41,6 +43,8 @@ pub struct Sampled {
 pub struct Place<'a> {
     /// Number of inputs.
     pub inputs: usize,
+    /// Whether few of the inputs are given, by their ids.
+    pub sparse: bool,
     /// Euclidean norm of the inputs, where it is known.
     pub input_norm: f32,
     /// What changes the weights, unless the layer says so itself.
@@ -82,7 +86,8 @@ impl Sampled {
         Self {
             sampler: Sampler::new(&config.sampler, weights.stripes(), place.inputs),
             bias: config.bias.then(|| Param::new(Rows::column(config.units), optimizer)),
-            sums: place.sums(&weights),
+            // Where all neurons are computed by products, nothing is raced for.
+            sums: place.sums(&weights).filter(|_| place.sparse || !is_full(&config.sampler)),
             weights: Param::new(weights, optimizer),
             scratch: PerThread::default(),
             rooms: PerThread::default(),
@@ -330,6 +335,10 @@ impl Sampled {
             index.refresh(kernels, &self.weights, self.bias.as_ref());
         }
     }
+}
+
+const fn is_full(sampler: &SamplerConfig) -> bool {
+    matches!(sampler, SamplerConfig::Full {})
 }
 
 /// Small against the hidden vector's norm: at the start all logits are about equal.

@@ -68,7 +68,8 @@ pub(super) struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// The same with gradients that all tasks add to at once; whole rows change.
+    /// The same with gradients that all tasks add to at once. With sparse inputs the touched entries
+    /// are those whose gradient is not zero.
     fn race<'e, I: Iterator<Item = &'e Edges> + Clone>(
         self,
         sums: &SharedSums,
@@ -101,10 +102,17 @@ impl Target<'_> {
         let tasks = weights.zip(bias).zip(moved).enumerate();
         let room = &scratch.sums;
         tasks.for_each(|(shard, ((mut weights, mut bias), mut moved))| {
-            room.with(|Sums { gradient, .. }| {
+            room.with(|Sums { gradient, columns: ColumnSum { columns, .. } }| {
                 let mut from = 0;
                 while let Some((local, coefs)) = sums.take(shard, from, gradient) {
-                    weights.update(kernels, update, local, gradient);
+                    if matches!(inputs, BatchInputs::Sparse { .. }) {
+                        let present = (0..).zip(&*gradient).filter(|(_, x)| **x != 0.0);
+                        columns.extend(present.map(|(column, _)| column));
+                        weights.update_columns(kernels, update, local, columns, gradient);
+                        columns.clear();
+                    } else {
+                        weights.update(kernels, update, local, gradient);
+                    }
                     if let Some(bias) = &mut bias {
                         bias.update(kernels, update, local, &mut [coefs]);
                     }

@@ -9,7 +9,7 @@ mod step;
 
 use std::time::Instant;
 
-use crate::config::NetworkConfig;
+use crate::config::{HiddenConfig, NetworkConfig};
 use crate::error::{Error, Result};
 use crate::layer::{FullScratch, Hidden, Place, Sampled, UpdateScratch};
 use crate::optim::{Optimizer, Param};
@@ -110,10 +110,13 @@ impl Network {
     pub fn new(config: NetworkConfig) -> Result<Self> {
         config.check()?;
         let config = config.resolve();
+        // Values that were left open may not go with those that were given.
+        config.check()?;
         check_memory(config.bytes())?;
         let (optimizer, seed) = (&config.optimizer, config.seed);
         let mut place = Place {
             inputs: config.input.features,
+            sparse: true,
             input_norm: 1.0,
             optimizer,
             update: config.update,
@@ -122,9 +125,9 @@ impl Network {
         };
         let mut hidden: Vec<Hidden> = Vec::with_capacity(config.hidden.len());
         for layer in &config.hidden {
-            let sparse = hidden.last().is_none_or(|before| before.sampled().is_some());
-            hidden.push(Hidden::new(layer, sparse, place));
+            hidden.push(Hidden::new(layer, place));
             place.inputs = layer.units();
+            place.sparse = matches!(layer, HiddenConfig::Sampled(_));
             place.input_norm = layer.norm().filter(|&norm| norm > 0.0).unwrap_or(1.0);
             place.number += 1;
         }
@@ -251,7 +254,9 @@ impl Network {
         self.workspace.rehash_seconds += clock.elapsed().as_secs_f64();
     }
 
-    /// Makes up for the steps that rows have missed, where the optimiser asks for it.
+    /// Makes up for the steps that rows have missed, where the optimiser asks for it: with weight
+    /// decay, and with moments that decay. Done when tables are built and a network is saved; what
+    /// only reads a network leaves it as it is.
     pub fn settle(&mut self) {
         let Self { hidden, output, optimizers, kernels, .. } = self;
         let layers = hidden.iter_mut().map(Hidden::params_mut).chain([output.params_mut()]);

@@ -68,10 +68,13 @@ impl Network {
         sampler.check(units)?;
         sampler.resolve(units, seed);
         sampler.check(units)?;
+        // What rows are owed is paid while the index that must know of it is there.
+        self.settle();
         self.output.replace_sampler(&sampler);
         self.output.resume(self.counters.steps);
         self.config.output.sampler = sampler;
-        self.rehash();
+        self.output.ensure(&self.kernels);
+        self.output.rehash(&self.kernels);
         Ok(())
     }
 
@@ -101,7 +104,8 @@ impl Network {
         sampler.resolve(units, self.config.seed);
         sampler.check(units)?;
         let before = self.output.replace_sampler(&sampler);
-        self.rehash();
+        self.output.ensure(&self.kernels);
+        self.output.rehash(&self.kernels);
         let ranks = self.rank_best(x, rows, go_on);
         *self.output.sampler_mut() = before;
         ranks

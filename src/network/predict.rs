@@ -155,7 +155,6 @@ impl Network {
         mut go_on: impl FnMut() -> bool,
         mut work: impl FnMut(&Self, usize, &mut [Tape]),
     ) -> Result<()> {
-        self.settle();
         let kernels = self.kernels;
         for layer in self.sampled_mut() {
             layer.ensure(&kernels);

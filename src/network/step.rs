@@ -63,6 +63,9 @@ impl Network {
         self.apply(rows.len());
         self.counters.steps = step + 1;
         self.counters.updates = updates + 1;
+        if self.optimizers.iter().any(Optimizer::is_dense) {
+            self.settle();
+        }
         self.rehash_what_is_due(step + 1);
         Ok(self.report(loss, lr, rows.len()))
     }

@@ -51,6 +51,11 @@ impl Adam {
         has_stamps(self.mode, self.weight_decay)
     }
 
+    /// Whether missed steps move a row.
+    pub(super) const fn is_dense(&self) -> bool {
+        matches!(self.mode, AdamMode::Dense)
+    }
+
     /// Whether more than the number of the missed steps has to be known.
     pub(super) const fn has_history(&self) -> bool {
         matches!(self.mode, AdamMode::Dense) || self.weight_decay > 0.0

@@ -126,6 +126,13 @@ impl Optimizer {
         &self.update
     }
 
+    /// Whether every row is to be as if it had been touched in every step: then it is flushed after
+    /// each.
+    #[must_use]
+    pub const fn is_dense(&self) -> bool {
+        matches!(self.update.rule, Rule::Adam(adam) if adam.is_dense())
+    }
+
     /// Whether rows may have missed steps that [`Optimizer::flush`] would make up for.
     #[must_use]
     pub const fn is_pending(&self) -> bool {

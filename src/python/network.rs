@@ -375,7 +375,6 @@ impl PyNetwork {
     /// A copy of every parameter, by name.
     fn weights<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let copy = |network: &mut Network, _: &Watch| {
-            network.settle();
             let copy = network.params().into_iter().map(|(name, param)| {
                 let rows = param.weights();
                 (name, [rows.stripes().rows(), rows.width()], rows.to_vec())
