@@ -4,7 +4,9 @@
 //! locks, and the optimiser follows when all are done. *The race is a phase, not a type*: weights
 //! are never raced on. A relaxed load and a relaxed store make an addition, so two additions at the
 //! same time may count as one; nothing else can go wrong, and there is no `unsafe`. Results differ
-//! from run to run; this is here to be compared with, not to be used.
+//! from run to run; this is here to be compared with, not to be used. (Behind sparse inputs, an entry
+//! whose gradient is exactly zero counts as not touched: the sums do not tell it from one that was
+//! never added to.)
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
