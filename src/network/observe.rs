@@ -119,8 +119,8 @@ impl Network {
         })
     }
 
-    /// For every row, cosines between the input of the output layer and rows of it (a 1 and the
-    /// bias beside them), and in how many tables each of these rows shares the bucket of the input:
+    /// For every row, cosines between the input of the output layer and rows of it, both as they
+    /// are hashed (with what `tables` say is done to rows, and the additional coordinates), and in how many tables each of these rows shares the bucket of the input:
     /// `pairs` rows at random by `seed`, then the row with the best logit.
     ///
     /// # Errors
