@@ -26,7 +26,7 @@ impl NetworkConfig {
         self
     }
 
-    /// Bytes that weights, moments and tables take at least. Every value must be filled in.
+    /// Bytes that weights, moments, hash functions and tables take at least. Every value must be filled in.
     #[must_use]
     pub fn bytes(&self) -> u128 {
         let (mut inputs, mut bytes) = (self.input.features as u128, 0);
@@ -43,7 +43,7 @@ impl NetworkConfig {
                 }
                 HiddenConfig::Sampled(layer) => {
                     weights(inputs, layer.units, &layer.optimizer, layer.dtype)
-                        + tables(&layer.sampler, layer.units)
+                        + layer.sampler.bytes(inputs, layer.units)
                 }
             };
             inputs = layer.units() as u128;
@@ -51,7 +51,7 @@ impl NetworkConfig {
         let output = &self.output;
         bytes
             + weights(inputs, output.units, &output.optimizer, output.dtype)
-            + tables(&output.sampler, output.units)
+            + output.sampler.bytes(inputs, output.units)
     }
 }
 
@@ -72,11 +72,13 @@ fn resolve_optimizer(own: &mut Option<OptimizerConfig>) {
     }
 }
 
-/// An id and a code for each row and table.
-fn tables(sampler: &SamplerConfig, units: usize) -> u128 {
-    match sampler {
-        SamplerConfig::Lsh(lsh) => 6 * units as u128 * lsh.tables.n_tables.unwrap_or(0) as u128,
-        _ => 0,
+impl SamplerConfig {
+    /// Bytes that the tables of a layer and their hash functions take at least.
+    pub(crate) fn bytes(&self, inputs: u128, units: usize) -> u128 {
+        match self {
+            Self::Lsh(lsh) => lsh.tables.bytes(inputs, units),
+            _ => 0,
+        }
     }
 }
 
@@ -93,6 +95,7 @@ fn input_dropout(input: &InputConfig) -> f32 {
 mod tests {
     use super::*;
     use crate::config::tests::plain;
+    use crate::config::{FamilyConfig, LshConfig, Projection};
 
     #[test]
     fn every_open_value_is_filled_in_and_passes_its_own_check() {
@@ -106,6 +109,33 @@ mod tests {
                 off.iter().fold(json, |json, name| json.replace(&format!("\"{name}\":null"), ""));
             assert!(!open.contains("null"), "{open}");
             assert_eq!(config.clone().resolve(), config);
+        }
+    }
+
+    #[test]
+    fn hash_functions_count_as_memory() {
+        let bytes = |family| {
+            let mut config = plain(1_000_000, 64, 2000);
+            let mut lsh = LshConfig::open();
+            lsh.tables.family = family;
+            lsh.tables.n_hashes = Some(2);
+            config.hidden.clear();
+            config.output.sampler = SamplerConfig::Lsh(lsh);
+            config.resolve().bytes()
+        };
+        // 96 tables of two functions, and a coordinate for the bias.
+        let (order, functions) = (1_000_001 * 4, 2 * 96);
+        let without = bytes(FamilyConfig::Doph { top: 30 });
+        for (family, times) in [
+            (FamilyConfig::Simhash { projection: Projection::Sparse }, functions),
+            (FamilyConfig::Wta { bin_size: 8 }, 1),
+            // The bins of all functions fit into one permutation, of which the order is kept too.
+            (FamilyConfig::Dwta { bin_size: 8 }, 2),
+        ] {
+            // The buckets, and what each function of the second compares.
+            let little = 96 * (1 << 8) * 4;
+            let taken = bytes(family.clone());
+            assert!(taken.abs_diff(without + times * order) < little, "{family:?}: {taken}");
         }
     }
 

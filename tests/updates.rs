@@ -97,7 +97,7 @@ fn ranks_of_other_tables_leave_the_network_as_it_was() {
     let data = data();
     for config in stacks(&data) {
         let mut network = train(config, &data, |_| {});
-        // Ranking pays what rows are owed, which is nothing here, and must give the tables back.
+        // The tables that stand in for those of the network must be given back.
         let found = |network: &mut Network| {
             network.predict(&features(&data), (3, Mode::Lsh), || true).unwrap()
         };

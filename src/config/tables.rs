@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::rows::SHARDS;
 
 use super::check::{ensure, share};
 
@@ -124,6 +125,32 @@ impl TablesConfig {
         let expected = self.family.rows_in_bucket(k, units) as usize;
         self.bucket_size.get_or_insert(4 * expected.max(32));
         self.seed.get_or_insert(seed);
+    }
+}
+
+impl TablesConfig {
+    /// Bytes that the tables over `units` rows of `inputs` coordinates and their hash functions
+    /// take at least. Every value must be filled in.
+    pub(crate) fn bytes(&self, inputs: u128, units: usize) -> u128 {
+        let (l, k) = (self.n_tables.unwrap_or(1), self.n_hashes.unwrap_or(1));
+        let buckets = 1 << self.family.bits(k, units);
+        let (functions, l, float) = ((l * k) as u128, l as u128, size_of::<f32>() as u128);
+        let dimension = inputs + u128::from(self.append_bias) + u128::from(self.mips);
+        let of_functions = match self.family {
+            FamilyConfig::Simhash { .. } => dimension * functions * float,
+            FamilyConfig::Wta { bin_size } => {
+                (dimension + functions * dimension.min(bin_size as u128)) * float
+            }
+            FamilyConfig::Dwta { bin_size } => {
+                let permutations = (functions * bin_size as u128).div_ceil(dimension);
+                dimension * (1 + permutations) * float
+            }
+            FamilyConfig::Doph { .. } => 0,
+        };
+        // The mean row, and a sum in twice the precision for every shard.
+        let of_mean = u128::from(self.center) * (inputs + 1) * (2 * SHARDS as u128 + 1) * float;
+        // An id and a code for each row and table, and where each bucket begins.
+        of_functions + of_mean + l * (units as u128 * 6 + buckets * float)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a layer reads, and where the gradients of what it read go.
 
+use crate::lsh::Vectors;
 use crate::rows::Matrix;
 use crate::tape::{BLOCK, LayerTape, Lists, Tape};
 
@@ -12,7 +13,20 @@ pub enum Inputs<'a> {
     Dense(&'a Matrix),
 }
 
-impl Inputs<'_> {
+impl<'a> Inputs<'a> {
+    /// The inputs of the first `n` samples, to be hashed.
+    #[must_use]
+    pub fn vectors(self, n: usize) -> Vectors<'a> {
+        match self {
+            Self::Dense(rows) => {
+                Vectors::Dense { values: rows.as_slice(), stride: rows.stride(), n }
+            }
+            Self::Sparse(Lists { ids, coefs, ends, .. }) => {
+                Vectors::Sparse { ids, values: coefs, ends }
+            }
+        }
+    }
+
     /// A number that depends on the values of sample `i` and not on where it stands: equal samples
     /// get equal random neurons, different ones different.
     #[must_use]

@@ -17,5 +17,6 @@ pub use full::FullScratch;
 pub use hidden::{Hidden, backward, backward_hidden, forward};
 pub use inputs::{BatchInputs, Inputs, inputs};
 pub use logits::TopK;
+pub use output::Queries;
 pub use sampled::{Place, Sampled};
 pub use update::UpdateScratch;

@@ -35,8 +35,8 @@ impl Sampled {
         self.scratch.with(|scratch| lsh.rank(codes, id, &mut rng, scratch))
     }
 
-    /// For neurons `ids` and sample `i` of a hashed block: the cosine of row and input, and in how
-    /// many tables they share a bucket.
+    /// For neurons `ids` and sample `i` of a hashed block: the cosine of row and input as they are
+    /// hashed, and in how many tables they share a bucket.
     #[must_use]
     pub fn collisions(
         &self,
@@ -47,16 +47,13 @@ impl Sampled {
     ) -> Vec<(f32, u8)> {
         let Some(index) = self.sampler.index() else { return vec![] };
         let inputs = inputs(&tape.features, tape.hidden.last());
-        let slots: Vec<u32> = ids.iter().map(|&id| self.stripes().slot(id)).collect();
-        let mut logits = vec![0.0; ids.len()];
-        self.row_sums(kernels, (inputs, i), &slots, &mut logits);
-        let length = self.query_length(kernels, inputs, i);
+        let query = inputs.vectors(tape.len).get(i, self.weights.weights().width());
+        let cosines = index.cosines(kernels, self.params(), query, ids);
         let codes = self.codes_of(&tape.output.codes, i);
-        let pairs = ids.iter().zip(logits).map(|(&id, logit)| {
-            let cosine = logit / (length * index.length(id));
+        let pairs = ids.iter().zip(cosines).map(|(&id, cosine)| {
             let shared = codes.iter().zip(index.tables().codes_of(id)).filter(|(a, b)| a == b);
             // At most 255 tables.
-            (if cosine.is_finite() { cosine.clamp(-1.0, 1.0) } else { 0.0 }, shared.count() as u8)
+            (cosine, shared.count() as u8)
         });
         pairs.collect()
     }

@@ -2,7 +2,7 @@
 
 use crate::config::Loss;
 use crate::rng::{Rng, Stream};
-use crate::rows::Matrix;
+use crate::rows::{Matrix, SHARDS};
 use crate::sampler::{Drawn, Pool, Query};
 use crate::simd::Kernels;
 use crate::tape::Tape;
@@ -18,6 +18,7 @@ pub(super) struct Room {
     pub(super) transposed: Vec<f32>,
     pub(super) logits: Vec<f32>,
     pub(super) tile: Vec<f32>,
+    slots: Vec<u32>,
     pub(super) all: AllLogits,
 }
 
@@ -105,8 +106,8 @@ impl Sampled {
         }
     }
 
-    /// Offers every neuron to each of the first `tops.len()` queries.
-    pub fn exact(&self, kernels: &Kernels, queries: &Matrix, tops: &mut [TopK]) {
+    /// Offers every neuron to each of the queries, as many as there are `tops`.
+    pub fn exact(&self, kernels: &Kernels, queries: Queries<'_>, tops: &mut [TopK]) {
         self.each_tile(kernels, queries, tops.len(), |shard, first, count, logits| {
             for (top, logits) in tops.iter_mut().zip(logits.chunks(TILE)) {
                 let logits = &logits[..count];
@@ -128,25 +129,69 @@ impl Sampled {
     pub fn each_tile(
         &self,
         kernels: &Kernels,
-        queries: &Matrix,
+        queries: Queries<'_>,
         n: usize,
         mut work: impl FnMut(usize, usize, usize, &[f32]),
     ) {
-        let stride = queries.stride();
-        let weights = self.weights.weights();
-        let bias = super::update::each(self.bias.as_ref().map(|bias| bias.weights().shards()));
-        self.rooms.with(|Room { transposed, logits, tile, .. }| {
-            for (shard, bias) in bias.iter().enumerate() {
+        self.rooms.with(|room| {
+            for shard in 0..SHARDS {
                 let rows = self.stripes().len(shard);
                 for first in (0..rows).step_by(TILE) {
-                    let count = TILE.min(rows - first);
-                    let weights = weights.tile(kernels, (shard, first, count), tile);
-                    let rows = (weights, bias.map(|bias| &bias[first..]));
-                    let queries = (queries.as_slice(), n, stride);
-                    logits::tile(kernels, queries, rows, count, transposed, logits);
-                    work(shard, first, count, logits);
+                    let tile = (shard, first, TILE.min(rows - first));
+                    match queries {
+                        Queries::Dense(queries) => self.tile(kernels, (queries, n), tile, room),
+                        Queries::Sparse(tapes) => self.tile_of_lists(kernels, tapes, tile, room),
+                    }
+                    work(shard, first, tile.2, &room.logits);
                 }
             }
         });
     }
+
+    /// Leaves the logits of the first `n` queries for a tile of rows in `room`.
+    fn tile(
+        &self,
+        kernels: &Kernels,
+        (queries, n): (&Matrix, usize),
+        (shard, first, count): (usize, usize, usize),
+        Room { transposed, logits, tile, .. }: &mut Room,
+    ) {
+        let weights = self.weights.weights().tile(kernels, (shard, first, count), tile);
+        let bias = self
+            .bias
+            .as_ref()
+            .map(|bias| &bias.weights().as_slice()[self.stripes().per_shard() * shard + first..]);
+        let queries = (queries.as_slice(), n, queries.stride());
+        logits::tile(kernels, queries, (weights, bias), count, transposed, logits);
+    }
+
+    /// The same for the inputs of blocks: only their own columns of the weights are read, so what
+    /// it takes does not grow with the width of the layer.
+    fn tile_of_lists(
+        &self,
+        kernels: &Kernels,
+        tapes: &[Tape],
+        (shard, first, count): (usize, usize, usize),
+        Room { logits, slots, .. }: &mut Room,
+    ) {
+        let start = self.stripes().per_shard() * shard + first;
+        slots.clear();
+        slots.extend(start as u32..(start + count) as u32);
+        let samples = tapes.iter().flat_map(|tape| (0..tape.len).map(move |i| (tape, i)));
+        logits.clear();
+        logits.resize(tapes.iter().map(|tape| tape.len).sum::<usize>() * TILE, 0.0);
+        for ((tape, i), out) in samples.zip(logits.chunks_mut(TILE)) {
+            let inputs = inputs(&tape.features, tape.hidden.last());
+            self.row_sums(kernels, (inputs, i), slots, &mut out[..count]);
+        }
+    }
+}
+
+/// What meets all rows of a layer.
+#[derive(Clone, Copy, Debug)]
+pub enum Queries<'a> {
+    /// Rows of a matrix.
+    Dense(&'a Matrix),
+    /// The inputs of the output layer as they stand in the tapes of blocks.
+    Sparse(&'a [Tape]),
 }

@@ -8,7 +8,7 @@ use crate::config::{
     Activation, OptimizerConfig, OutputConfig, SampledConfig, SamplerConfig, UpdateMode,
 };
 use crate::hogwild::SharedSums;
-use crate::lsh::{Due, Vectors};
+use crate::lsh::Due;
 use crate::optim::{Param, Update};
 use crate::per_thread::PerThread;
 use crate::rng::{Rng, Stream};
@@ -139,17 +139,9 @@ impl Sampled {
     /// Hashes the inputs of a block of `n` samples.
     pub fn hash(&self, kernels: &Kernels, inputs: Inputs<'_>, n: usize, tape: &mut SampledTape) {
         let Some(index) = self.sampler.index() else { return };
-        let vectors = match inputs {
-            Inputs::Dense(queries) => {
-                Vectors::Dense { values: queries.as_slice(), stride: queries.stride(), n }
-            }
-            Inputs::Sparse(Lists { ids, coefs, ends, .. }) => {
-                Vectors::Sparse { ids, values: coefs, ends }
-            }
-        };
         let SampledTape { codes, hashing, .. } = tape;
         codes.resize(BLOCK * index.hash().n_tables(), 0);
-        index.query_codes(kernels, vectors, self.bias.is_some(), hashing, codes);
+        index.query_codes(kernels, inputs.vectors(n), self.bias.is_some(), hashing, codes);
     }
 
     /// The codes of sample `i` out of those of its block.

@@ -10,7 +10,7 @@ use crate::rows::{SHARDS, Stripes};
 use crate::simd::Kernels;
 
 use super::stage::{BLOCK, Layer, Stage, Transform};
-use super::{Cap, HashFamily, HashScratch, HashTables, Vectors};
+use super::{Cap, HashFamily, HashScratch, HashTables, Vector, Vectors};
 
 /// Finds the rows of a layer that have a small angle to a query.
 #[derive(Debug)]
@@ -117,11 +117,53 @@ impl Index {
         let mut extras = std::mem::take(&mut scratch.extras);
         extras.clear();
         for _ in 0..vectors.len() {
-            extras.extend(self.config.append_bias.then_some(f32::from(u8::from(has_bias))));
-            extras.extend(self.config.mips.then_some(0.0));
+            extras.extend(self.query_extras(has_bias));
         }
         self.hash.codes(kernels, vectors, &extras, scratch, codes);
         scratch.extras = extras;
+    }
+
+    /// The additional coordinates of a query.
+    fn query_extras(&self, has_bias: bool) -> impl Iterator<Item = f32> {
+        let one = self.config.append_bias.then_some(f32::from(u8::from(has_bias)));
+        one.into_iter().chain(self.config.mips.then_some(0.0))
+    }
+
+    /// The cosines of a query and rows `ids`, of both as they are hashed: of the rows with what is
+    /// done to them, and of both with their additional coordinates. 0 where one of them is zero.
+    ///
+    /// The rows are taken as they are now, but the mean row and the largest length are those of the
+    /// last refresh. This is for looking at tables, not for training: each row is gathered anew.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such row.
+    #[must_use]
+    pub fn cosines(
+        &self,
+        kernels: &Kernels,
+        (weights, bias): (&Param, Option<&Param>),
+        query: Vector<'_>,
+        ids: &[u32],
+    ) -> Vec<f32> {
+        let width = self.hash.shape().width;
+        let extras: Vec<f32> = self.query_extras(bias.is_some()).collect();
+        let query: Vec<(usize, f32)> = query.present(width, &extras).collect();
+        let square = |x: f32| f64::from(x) * f64::from(x);
+        let length = query.iter().map(|&(_, x)| square(x)).sum::<f64>().sqrt();
+        let layer = (weights.weights(), bias.map(Param::weights));
+        let mut stage = Stage::new(self.hash.shape(), 1);
+        let cosine = |&id: &u32| {
+            let (shard, local) = Stripes::split(id);
+            stage.load(kernels, &self.transform, layer, (shard as usize, &[local as usize]));
+            let row = stage.vectors().get(0, width).dense;
+            let at = |i: usize| row.get(i).unwrap_or_else(|| &stage.extras()[i - width]);
+            let dot: f64 = query.iter().map(|&(i, x)| f64::from(x) * f64::from(*at(i))).sum();
+            let row_length: f64 = row.iter().chain(stage.extras()).map(|&x| square(x)).sum();
+            let cosine = dot / (length * row_length.sqrt());
+            if cosine.is_finite() { cosine.clamp(-1.0, 1.0) as f32 } else { 0.0 }
+        };
+        ids.iter().map(cosine).collect()
     }
 
     /// Hashes the rows that moved and sorts all ids into their buckets again.

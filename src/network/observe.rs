@@ -9,9 +9,12 @@ use crate::rng::{Rng, Stream};
 use crate::sparse::Features;
 use crate::tape::{BLOCK, Tape};
 
-use super::Network;
 use super::epoch::row_numbers;
 use super::predict::Exact;
+use super::{Network, check_memory};
+
+/// Pairs of which [`Network::retrieval`] says something at most: half a gigabyte.
+const MOST_PAIRS: usize = 1 << 26;
 
 /// How full the hash tables of a layer are, and what they are.
 #[derive(Clone, Debug)]
@@ -62,12 +65,13 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// If a value is outside its range.
+    /// If a value is outside its range, or there is not enough memory.
     pub fn set_sampler(&mut self, mut sampler: SamplerConfig) -> Result<()> {
         let (units, seed) = (self.output.units(), self.config.seed);
         sampler.check(units)?;
         sampler.resolve(units, seed);
         sampler.check(units)?;
+        self.check_room(&sampler)?;
         // What rows are owed is paid while the index that must know of it is there.
         self.settle();
         self.output.replace_sampler(&sampler);
@@ -84,8 +88,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// If a setting is out of its range, a row is, the arrays change during the call, or `go_on`
-    /// says no.
+    /// If a setting is out of its range, a row is, there is not enough memory, the arrays change
+    /// during the call, or `go_on` says no.
     pub fn ranks(
         &mut self,
         tables: &TablesConfig,
@@ -103,12 +107,19 @@ impl Network {
         sampler.check(units)?;
         sampler.resolve(units, self.config.seed);
         sampler.check(units)?;
+        self.check_room(&sampler)?;
         let before = self.output.replace_sampler(&sampler);
         self.output.ensure(&self.kernels);
         self.output.rehash(&self.kernels);
         let ranks = self.rank_best(x, rows, go_on);
         *self.output.sampler_mut() = before;
         ranks
+    }
+
+    /// Asks for memory for a sampler of the output layer, which stands beside the one it has.
+    fn check_room(&self, sampler: &SamplerConfig) -> Result<()> {
+        let inputs = self.output.params().0.weights().width() as u128;
+        check_memory(sampler.bytes(inputs, self.output.units()))
     }
 
     fn rank_best(
@@ -123,14 +134,14 @@ impl Network {
         })
     }
 
-    /// For every row, cosines between the input of the output layer and rows of it (a 1 and the
-    /// bias beside them), and in how many tables each of these rows shares the bucket of the input:
+    /// For every row, cosines between the input of the output layer and rows of it, both as they
+    /// are hashed (with what `tables` say is done to rows, and the additional coordinates), and in how many tables each of these rows shares the bucket of the input:
     /// `pairs` rows at random by `seed`, then the row with the best logit.
     ///
     /// # Errors
     ///
-    /// If the output layer has no tables, a row is out of range, the arrays change during the call,
-    /// or `go_on` says no.
+    /// If the output layer has no tables, a row is out of range, there are more than 2^26 pairs
+    /// in all, the arrays change during the call, or `go_on` says no.
     pub fn retrieval(
         &mut self,
         (x, rows): (&Features<'_>, Option<&[i64]>),
@@ -141,6 +152,11 @@ impl Network {
             let found = "a layer without hash tables".to_owned();
             let wanted = "an output layer with samplers.LSH";
             return Err(Error::Config { name: "sampler", found, wanted });
+        }
+        let n = rows.map_or(x.len(), <[i64]>::len);
+        let found = pairs.saturating_mul(n);
+        if found > MOST_PAIRS {
+            return Err(Error::Range { name: "pairs", found, low: 0, high: MOST_PAIRS });
         }
         let units = self.output.units() as u32;
         let found = self.each_best(x, rows, go_on, |network, tape, best| {
@@ -166,7 +182,7 @@ impl Network {
         work: impl Fn(&Self, &mut Tape, &[u32]) -> Vec<T> + Sync,
     ) -> Result<Vec<T>> {
         let rows = rows.map(|rows| row_numbers(rows, x.len())).transpose()?;
-        let mut room = Exact::new(self, 1);
+        let mut room = Exact::new(1);
         let mut all = vec![];
         let (mut best, mut scores) = (vec![], vec![]);
         self.each_chunk(x, rows.as_deref(), go_on, |network, _, tapes| {

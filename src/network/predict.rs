@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::layer::TopK;
-use crate::layer::{Inputs, forward};
+use crate::layer::{Inputs, Queries, forward};
 use crate::rows::{Matrix, SHARDS};
 use crate::sparse::{Features, IdLists};
 use crate::tape::{BLOCK, Tape};
@@ -54,7 +54,7 @@ impl Network {
         }
         let mut ids = vec![-1; x.len() * k];
         let mut scores = vec![f32::NEG_INFINITY; x.len() * k];
-        let mut room = Exact::new(self, k);
+        let mut room = Exact::new(k);
         self.each_chunk(x, None, go_on, |network, first, tapes| {
             let rows: usize = tapes.iter().map(|tape| tape.len).sum();
             let place = first * k..(first + rows) * k;
@@ -111,9 +111,9 @@ impl Network {
     pub fn scores(&mut self, x: &Features<'_>, go_on: impl FnMut() -> bool) -> Result<Vec<f32>> {
         let units = self.output.units();
         let mut scores = vec![0.0; x.len() * units];
-        let mut queries = Matrix::default();
+        let mut room = Matrix::default();
         self.each_chunk(x, None, go_on, |network, first, tapes| {
-            let rows = network.gather(tapes, &mut queries);
+            let (queries, rows) = network.queries(tapes, &mut room);
             let out = &mut scores[first * units..(first + rows) * units];
             let tile = |shard: usize, first: usize, count: usize, logits: &[f32]| {
                 let rows = out.chunks_mut(units).zip(logits.chunks(logits.len() / rows));
@@ -123,7 +123,7 @@ impl Network {
                     }
                 }
             };
-            network.output.each_tile(&network.kernels, &queries, rows, tile);
+            network.output.each_tile(&network.kernels, queries, rows, tile);
         })?;
         Ok(scores)
     }
@@ -194,17 +194,23 @@ impl Network {
         Ok(())
     }
 
-    /// The inputs of the output layer of all tapes, as dense rows, and how many there are.
-    fn gather(&self, tapes: &[Tape], queries: &mut Matrix) -> usize {
+    /// The inputs of the output layer of all tapes, and how many there are: brought together in
+    /// `room` as dense rows, or as they stand where they are sparse and such rows would be long.
+    fn queries<'a>(&self, tapes: &'a [Tape], room: &'a mut Matrix) -> (Queries<'a>, usize) {
         let rows = tapes.iter().map(|tape| tape.len).sum();
-        queries.reset(rows, self.output.params().0.weights().width());
+        let width = self.output.params().0.weights().width();
+        let sparse = self.hidden.last().is_none_or(|layer| layer.sampled().is_some());
+        if sparse && width > NARROW {
+            return (Queries::Sparse(tapes), rows);
+        }
+        room.reset(rows, width);
         let mut first = 0;
         for tape in tapes {
             match tape.inputs(self.hidden.len()) {
-                Inputs::Dense(outputs) => queries.copy_block(first, outputs, tape.len),
+                Inputs::Dense(outputs) => room.copy_block(first, outputs, tape.len),
                 Inputs::Sparse(lists) => {
                     for i in 0..tape.len {
-                        let (row, (ids, values)) = (queries.row_mut(first + i), lists.of(i));
+                        let (row, (ids, values)) = (room.row_mut(first + i), lists.of(i));
                         for (&id, value) in ids.iter().zip(values) {
                             row[id as usize] += value;
                         }
@@ -213,9 +219,13 @@ impl Network {
             }
             first += tape.len;
         }
-        rows
+        (Queries::Dense(room), rows)
     }
 }
+
+/// Sparse inputs up to this width are scored as dense ones: then a group of rows, and a tile of
+/// the weights, are a few megabytes, and products of matrices beat reading single columns.
+const NARROW: usize = 1 << 12;
 
 /// Whether the input of sample `i` to the output layer are numbers.
 fn is_finite(inputs: Inputs<'_>, i: usize) -> bool {
@@ -233,15 +243,9 @@ pub(super) struct Exact {
 }
 
 impl Exact {
-    pub(super) fn new(network: &Network, k: usize) -> Self {
-        let width = network.output.params().0.weights().width();
-        let group = || {
-            (
-                Matrix::zeros(WIDE, width),
-                std::iter::repeat_with(|| TopK::new(k)).take(WIDE).collect(),
-            )
-        };
-        Self { k, groups: std::iter::repeat_with(group).take(CHUNK * BLOCK / WIDE).collect() }
+    /// Room for the best `k` of each row; it grows with the rows that come.
+    pub(super) const fn new(k: usize) -> Self {
+        Self { k, groups: Vec::new() }
     }
 
     /// The best of all labels for every sample of the tapes.
@@ -252,11 +256,18 @@ impl Exact {
         (ids, scores): (&mut [i32], &mut [f32]),
     ) {
         let k = self.k;
+        let groups = tapes.chunks(WIDE / BLOCK).len();
+        if self.groups.len() < groups {
+            self.groups.resize_with(groups, Default::default);
+        }
         let out = ids.par_chunks_mut(WIDE * k).zip(scores.par_chunks_mut(WIDE * k));
         let tapes = tapes.par_chunks(WIDE / BLOCK);
         let tasks = self.groups.par_iter_mut().zip(tapes).zip(out);
-        tasks.for_each(|(((queries, tops), tapes), (ids, scores))| {
-            let rows = network.gather(tapes, queries);
+        tasks.for_each(|(((room, tops), tapes), (ids, scores))| {
+            let (queries, rows) = network.queries(tapes, room);
+            if tops.len() < rows {
+                tops.resize_with(rows, || TopK::new(k));
+            }
             let tops = &mut tops[..rows];
             tops.iter_mut().for_each(TopK::clear);
             network.output.exact(&network.kernels, queries, tops);

@@ -38,7 +38,7 @@ impl Network {
         }
         let mut best = vec![-1; n * k];
         let mut scores = vec![0.0; n * k];
-        let mut room = Exact::new(self, k);
+        let mut room = Exact::new(k);
         let mut hits = 0;
         self.each_chunk(x, rows, go_on, |network, first, tapes| {
             let rows: usize = tapes.iter().map(|tape| tape.len).sum();
