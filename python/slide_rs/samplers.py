@@ -17,9 +17,9 @@ STRATEGIES = ("topk", "vanilla", "union", "threshold")
 class LSH:
     """Neurons found in hash tables: those likely to score high.
 
-    Below 1,000 neurons a dense product is cheaper: this becomes `Full` there, unless something
-    says otherwise. `fill` and the seed of the tables do not, as nothing is found or drawn by them
-    where all are computed. From Chen et al., "SLIDE", MLSys 2020, section 3.
+    Below 1,000 neurons a dense product is cheaper: with everything left to rule this becomes
+    `Full` there, whatever `fill` and the seed of the tables are. From Chen et al., "SLIDE",
+    MLSys 2020, section 3.
 
     Parameters
     ----------

@@ -54,9 +54,9 @@ class Tables(_Aliases):
         Seed of the hash functions; the network's when not given.
     bucket_policy : {"window", "reservoir", "fifo"}
         Which neurons count in a bucket that holds more than `bucket_size`: a run of neighbours
-        that starts at another place for each query (each is equally likely), a uniform sample drawn
-        when the tables are built (Vitter, "Random sampling with a reservoir", 1985), or those
-        inserted last, as in the published code of SLIDE.
+        that starts at another place for each query (each is equally likely), a uniform sample that
+        stays until the bucket has other members (Vitter, "Random sampling with a reservoir",
+        1985), or those inserted last, as in the published code of SLIDE.
     center : bool
         Subtract the mean weight row from all rows before hashing. Adding one vector to all rows
         moves every score of a query by the same amount, so the ranking stays, while the rows
