@@ -1,11 +1,23 @@
-"""Learning curves: on the terminal as text, and as a picture."""
+"""Learning curves: on the terminal as text, and as a picture.
+
+    slide-rs train TRAIN --valid TEST --json > lsh.json
+    slide-rs train TRAIN --valid TEST --json --sampler full > full.json
+    python examples/curves.py lsh.json full.json [--picture FILE]
+
+The curves of runs with ``slide-rs train``, which need ``--valid``. ``demo.py`` draws its own by it.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+#: How curves of files look: a mark on the terminal, a colour in the picture.
+MARKS = (("*", "tab:blue"), ("o", "tab:orange"), ("+", "tab:green"), ("x", "tab:red"))
 
 
 class Curve(NamedTuple):
@@ -73,3 +85,29 @@ def limits(curves: Sequence[Curve]) -> tuple[float, float]:
     values = [value for curve in curves for value in curve.precision]
     low, high = math.floor(20 * min(values) - 0.5) / 20, math.ceil(20 * max(values) + 0.5) / 20
     return max(low, 0.0), min(high, 1.0)
+
+
+def read(path: Path, place: int) -> Curve:
+    """Return the curve of what ``slide-rs train --valid --json`` printed."""
+    epochs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    if not epochs or "p@1" not in epochs[0]:
+        raise SystemExit(f"{path}: found no p@1, wanted the lines of slide-rs train --valid --json")
+    seconds = [epoch["train_seconds"] for epoch in epochs]
+    look = MARKS[place % len(MARKS)]
+    return Curve(path.stem, *look, seconds, [epoch["p@1"] for epoch in epochs])
+
+
+def main() -> None:
+    """Draw the curves of the files."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+", type=Path, help="output of train --valid --json")
+    parser.add_argument("--picture", type=Path, help="image file to write as well")
+    given = parser.parse_args()
+    curves = [read(path, place) for place, path in enumerate(given.files)]
+    print(text(curves))
+    if given.picture:
+        picture(curves, "slide-rs train", given.picture)
+
+
+if __name__ == "__main__":
+    main()

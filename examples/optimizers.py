@@ -13,6 +13,7 @@ root mean square, divided by that of the distance that the dense optimiser went.
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable
 from typing import Any
@@ -129,6 +130,7 @@ def table() -> list[tuple[str, float, float, float | None]]:
 
 def main() -> None:
     """Print the table."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     print("| optimiser | all rows touched | some rows missed | ... against `torch.optim` |")
     print("|---|---|---|---|")
     for name, whole, some, torch in table():

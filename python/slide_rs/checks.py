@@ -8,10 +8,12 @@ import os
 from collections.abc import Sequence
 from typing import SupportsFloat, SupportsIndex
 
-__all__ = ["MOST", "choice", "flag", "number", "path", "whole"]
+__all__ = ["MOST", "choice", "flag", "number", "path", "threads", "whole", "whole_or"]
 
 #: The largest count: of layers' units, rows, steps and whatever else the engine counts.
 MOST = 2**31 - 1
+#: The largest number of threads.
+MOST_THREADS = 1024
 
 
 def whole(name: str, found: object, minimum: int, maximum: int | None = None) -> int:
@@ -31,6 +33,28 @@ def whole(name: str, found: object, minimum: int, maximum: int | None = None) ->
     if value < minimum or (maximum is not None and value > maximum):
         raise ValueError(f"{name}: found {value}, wanted {wanted}")
     return value
+
+
+def whole_or(name: str, found: object, rule: int) -> int:
+    """Return `found` as a whole number of at least 1, or what the rule says when not given.
+
+    Examples
+    --------
+    >>> whole_or("epochs", None, 4), whole_or("epochs", 9, 4)
+    (4, 9)
+    """
+    return rule if found is None else whole(name, found, 1, MOST)
+
+
+def threads(found: object, name: str = "threads") -> int | None:
+    """Return a number of threads, or None for as many as there are.
+
+    Examples
+    --------
+    >>> threads(2)
+    2
+    """
+    return None if found is None else whole(name, found, 1, MOST_THREADS)
 
 
 def number(

@@ -138,13 +138,14 @@ def _add_compare(verb: argparse.ArgumentParser) -> None:
     )
     for option, known in (("families", compare.FAMILIES), ("samplers", compare.SAMPLERS)):
         verb.add_argument(
-            f"--{option}", default=",".join(known), metavar="LIST", help="some of %(default)s"
+            f"--{option}", metavar="LIST", help=f"all of {','.join(known)} when not given"
         )
     verb.add_argument(
         "--update",
         choices=compare.UPDATES,
         default="both",
-        help="without the row of Hogwild, that row alone, or both (%(default)s)",
+        help="without the row of Hogwild, which is of simhash and topk; that row alone; or both, "
+        "where these two are among the others (%(default)s)",
     )
     verb.add_argument("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
     verb.add_argument("--threads", type=int, metavar="N", help="all that there are")

@@ -23,9 +23,9 @@ from slide_rs.callbacks import Callback, ProgressBar
 from slide_rs.history import History
 from slide_rs.labels import Labels, labels
 from slide_rs.layers import Dense, SampledDense, SparseInput
-from slide_rs.network import METRICS, MOST_THREADS, Network, load
+from slide_rs.network import METRICS, Network, load
 
-__all__ = ["as_json", "check_threads", "evaluate", "predict", "read_pair", "train"]
+__all__ = ["as_json", "evaluate", "predict", "read_pair", "train"]
 
 INTERRUPTED = 130
 # Held-out rows are at most this share of the training set.
@@ -165,7 +165,7 @@ def _check_train(arguments: Namespace) -> None:
         value = getattr(arguments, name)
         if value is not None:
             checks.whole(f"--{name.replace('_', '-')}", value, 1, checks.MOST)
-    check_threads(arguments.threads)
+    checks.threads(arguments.threads, "--threads")
     checks.whole("--seed", arguments.seed, 0, 2**64 - 1)
     if arguments.lr is not None:
         checks.number("--lr", arguments.lr, above=0.0)
@@ -173,12 +173,6 @@ def _check_train(arguments: Namespace) -> None:
         raise ValueError("--active: found with --sampler full, which computes all outputs")
     if arguments.out:
         _check_out(arguments.out)
-
-
-def check_threads(threads: int | None) -> None:
-    """Check the option ``--threads``."""
-    if threads is not None:
-        checks.whole("--threads", threads, 1, MOST_THREADS)
 
 
 def _check_out(path: str) -> None:
@@ -230,7 +224,7 @@ def _opened(path: str | None) -> AbstractContextManager[TextIO]:
 
 
 def _load(arguments: Namespace) -> Network:
-    check_threads(arguments.threads)
+    checks.threads(arguments.threads, "--threads")
     return load(arguments.model, threads=arguments.threads)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from slide_rs import (
     training,
 )
 from slide_rs.arrays import Features, features, n_rows
-from slide_rs.commands import INTERRUPTED, as_json, check_threads, read_pair
+from slide_rs.commands import INTERRUPTED, as_json, read_pair
 from slide_rs.history import History
 from slide_rs.labels import Labels, labels
 from slide_rs.layers import Dense, SampledDense, SparseInput
@@ -115,7 +115,8 @@ def compare(arguments: Namespace) -> int:
     if active is None:
         active = min(max(data.n_labels // ACTIVE_SHARE, LEAST_ACTIVE), data.n_labels)
     checks.whole("--active", active, 1, data.n_labels)
-    families, names = _split(arguments.families), _split(arguments.samplers)
+    families = _chosen(arguments.families, FAMILIES)
+    names = _chosen(arguments.samplers, SAMPLERS)
     if not arguments.json:
         print(_line({name: name for name, _ in _COLUMNS}), flush=True)
     try:
@@ -132,9 +133,11 @@ def variants(
 ) -> Iterator[Variant]:
     """Yield the rows to measure: families times strategies, then the others, then Hogwild.
 
+    Hogwild is compared with SimHash and top-k, so that it is there only if both are.
+
     Examples
     --------
-    >>> [row.name for row in variants(["wta"], ["topk", "union", "full"], "both", 64)]
+    >>> [row.name for row in variants(["simhash"], ["topk", "union", "full"], "both", 64)]
     ['topk', 'union', 'full', 'topk, hogwild']
     """
     if update != "hogwild":
@@ -147,7 +150,7 @@ def variants(
                 yield Variant("", name, made(n_active=active))
         if "full" in names:
             yield Variant("", "full", samplers.Full())
-    if update != "sharded":
+    if update != "sharded" and "simhash" in families and "topk" in names:
         yield Variant("simhash", "topk, hogwild", _lsh("simhash", "topk", active), "hogwild")
 
 
@@ -161,15 +164,23 @@ def _check(arguments: Namespace) -> None:
         value = getattr(arguments, name)
         if value is not None:
             checks.whole(f"--{name.replace('_', '-')}", value, 1, checks.MOST)
-    check_threads(arguments.threads)
+    checks.threads(arguments.threads, "--threads")
     checks.whole("--seed", arguments.seed, 0, 2**64 - 1)
     for option, known in (("families", tuple(FAMILIES)), ("samplers", SAMPLERS)):
-        for name in _split(getattr(arguments, option)):
+        for name in _chosen(getattr(arguments, option), known):
             checks.choice(f"--{option}", name, known)
+    if arguments.update == "hogwild":
+        for option, wanted in (("families", "simhash"), ("samplers", "topk")):
+            found = getattr(arguments, option)
+            if found is not None and _chosen(found, ()) != [wanted]:
+                raise ValueError(
+                    f"--{option}: found {found!r} with --update hogwild, wanted {wanted!r}, the "
+                    "one that Hogwild is measured with"
+                )
 
 
-def _split(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",")]
+def _chosen(text: str | None, known: Iterable[str]) -> list[str]:
+    return list(known) if text is None else [name.strip() for name in text.split(",")]
 
 
 def _read(arguments: Namespace) -> _Data:
@@ -210,18 +221,14 @@ def _measure(variant: Variant, data: _Data, arguments: Namespace) -> dict[str, A
     plan = training.Plan(arguments.epochs, batch, probe, warn=False)
     training.train(network, data.x, data.y, plan, [], history)
     core = network._core
-    recall = {"recall@1": math.nan, "recall@10": math.nan}
-    if not isinstance(variant.sampler, samplers.InBatch):
-        # What other rows have as labels says nothing about a single one.
-        recall["recall@1"] = history.last["recall_at_1"]
-        recall["recall@10"] = core.recall_at_k(data.held_x, data.probe, min(10, data.n_labels))
     hashed = engine.hashed_layers(network)
     precision = evaluation.measure(core, data.held_x, data.held_y, METRICS, data.n_labels)
     return {
         "family": variant.family or "-",
         "sampler": variant.name,
         "active": history.last["active_fraction"],
-        **recall,
+        "recall@1": history.last["recall_at_1"],
+        "recall@10": engine.recall(network, data.held_x, data.probe, min(10, data.n_labels)),
         "P@1": precision["p@1"],
         "P@5": precision["p@5"],
         "samples_per_second": arguments.epochs * n_rows(data.x) / sum(history["seconds"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from slide_rs.arrays import Features, features, n_rows
 if TYPE_CHECKING:
     from slide_rs.network import Network
 
-__all__ = ["choose_rows", "core", "hashed_layers", "output_tables", "queries"]
+__all__ = ["choose_rows", "core", "hashed_layers", "output_tables", "queries", "recall"]
 
 
 def core(net: object) -> _core.Network:
@@ -65,3 +66,13 @@ def output_tables(net: Network) -> tables.Tables:
     if hashed is None:
         raise ValueError("net: found no hash tables at its output, wanted samplers.LSH there")
     return hashed
+
+
+def recall(net: Network, x: Features, rows: NDArray[np.int64] | None, k: int) -> float:
+    """Return the share of the exact best `k` outputs that the sampler of the output layer finds.
+
+    It is NaN with `samplers.InBatch`: what other rows have as labels says nothing about a row.
+    """
+    if isinstance(net.config.output.sampler, samplers.InBatch):
+        return math.nan
+    return net._core.recall_at_k(x, rows, k)

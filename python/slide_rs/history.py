@@ -31,9 +31,10 @@ class History(Mapping[str, Sequence[float]]):
 
     ``fit`` records ``loss`` (mean over the epoch), ``active_fraction`` (mean share of the outputs
     computed), ``recall_at_1`` (share of probe rows for which the sampler alone finds the exact best
-    output), ``seconds`` (training, table upkeep and the probe; not validation),
-    ``samples_per_second``, ``lr`` (of the last step), and ``val_p@1`` and so on when there is
-    validation data, and what callbacks measure, such as `callbacks.HashTableMonitor`.
+    output; NaN with `samplers.InBatch`, which finds none for a single row), ``seconds`` (training,
+    table upkeep and the probe; not validation), ``samples_per_second``, ``lr`` (of the last step),
+    and ``val_p@1`` and so on when there is validation data, in which a label counts the same
+    whatever its grade, and what callbacks measure, such as `callbacks.HashTableMonitor`.
 
     Examples
     --------

@@ -19,6 +19,7 @@ __all__ = [
     "Labels",
     "Targets",
     "candidates",
+    "check_grades",
     "labels",
     "pattern",
     "slice_labels",
@@ -124,6 +125,24 @@ def pattern(y: Targets) -> Labels:
     [3, 2]
     """
     return y[0], y[1]
+
+
+def check_grades(y: Targets, loss: str, *, name: str = "Y") -> None:
+    """Refuse grades that are no targets of the loss: a sigmoid never reaches what is above 1.
+
+    Examples
+    --------
+    >>> graded = np.arange(2), np.array([4]), np.array([3], np.float32)
+    >>> check_grades(graded, "squared")
+    >>> check_grades(graded, "sigmoid")
+    Traceback (most recent call last):
+    ValueError: Y: found the grade 3 with loss='sigmoid', wanted at most 1, as it is the target
+    """
+    if loss == "sigmoid" and len(y) == 3 and len(y[2]) and y[2].max() > 1:
+        raise ValueError(
+            f"{name}: found the grade {y[2].max():g} with loss='sigmoid', wanted at most 1, as it "
+            "is the target"
+        )
 
 
 def weights(

@@ -16,7 +16,8 @@ and ``d(i) = 1 / log2(i + 1)``, for a row of `y` true labels:
 Varma, "Extreme Multi-label Loss Functions", KDD 2016), and divide the mean by the best mean that
 any ranking could have: rare labels count more, and the best value is again 1.
 
-True labels are given as a CSR matrix (a value that is not zero makes its column a label) or as a
+True labels are given as a CSR matrix (a value that is not zero makes its column a label: grades,
+which training reads there, are ignored by all metrics, so gains in nDCG are 0 or 1) or as a
 list with the label ids of each row. Predictions are a `TopK`, a 2-D array of label ids, best
 first, or a CSR matrix of scores, of which the highest count, ties by lower id. Label -1 is padding
 and never hits.

@@ -17,8 +17,9 @@ from slide_rs.arrays import Features, features, n_rows
 from slide_rs.callbacks import Callback
 from slide_rs.callbacks import chosen as chosen_callbacks
 from slide_rs.config import NetworkConfig
+from slide_rs.engine import recall
 from slide_rs.history import BatchReport, History
-from slide_rs.labels import Targets, pattern, targets, weights
+from slide_rs.labels import Targets, check_grades, pattern, targets, weights
 from slide_rs.labels import candidates as read_candidates
 from slide_rs.layers import Layer, check_sampler
 from slide_rs.optim import Optimizer
@@ -28,7 +29,6 @@ from slide_rs.topk import TopK
 __all__ = ["Network", "load"]
 
 METRICS = ("p@1", "p@3", "p@5", "ndcg@5")
-MOST_THREADS = 1024
 
 
 class Network:
@@ -74,7 +74,7 @@ class Network:
         update: str = "sharded",
     ) -> None:
         config = NetworkConfig(layers, loss, optimizer, seed, update)
-        self._adopt(_core.Network(config.to_json(), _check_threads(threads)), threads)
+        self._adopt(_core.Network(config.to_json(), checks.threads(threads)), threads)
 
     def _adopt(self, core: _core.Network, threads: int | None) -> None:
         self._core = core
@@ -124,8 +124,9 @@ class Network:
         X : CSR matrix or array, or 2-D array
             Features; float32 values and int32 or int64 indices are read in place.
         Y : CSR matrix or array, list of lists, or integer vector
-            Labels of each row. CSR with floats that are not all 1 holds grades: the ratio in which
-            a row's labels share its target with softmax, the targets themselves otherwise.
+            Labels of each row. CSR with floats that are not all 1 holds grades: relative relevance
+            with softmax, whose target a row's labels share in this ratio; targets with sigmoid (at
+            most 1) and squared; weights of the label's term with the other losses.
         epochs : int, optional
             Passes over the data; 4 for large sets when not given, more for small ones.
         batch_size : int, optional
@@ -156,15 +157,12 @@ class Network:
             that were finished.
         """
         x, y = self._pair(X, Y, ("X", "Y"), copy)
+        check_grades(y, self._config.loss)
         weight = weights(sample_weight, n_rows(x), copy=copy)
         chosen = chosen_callbacks(callbacks, verbose)
         rows = n_rows(x)
         measured = evaluation.check(metrics)
-        batch = (
-            defaults.batch_size(rows)
-            if batch_size is None
-            else checks.whole("batch_size", batch_size, 1, checks.MOST)
-        )
+        batch = checks.whole_or("batch_size", batch_size, defaults.batch_size(rows))
         probe, validate = training.Probe.choose(x, self._config.seed), None
         if validation_data is not None:
             if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
@@ -177,11 +175,7 @@ class Network:
                 self._core, held[0], held_labels, measured, self._units, pattern(y)
             )
         plan = training.Plan(
-            epochs=(
-                defaults.epochs(rows, batch)
-                if epochs is None
-                else checks.whole("epochs", epochs, 1, checks.MOST)
-            ),
+            epochs=checks.whole_or("epochs", epochs, defaults.epochs(rows, batch)),
             batch_size=batch,
             probe=probe,
             validate=validate,
@@ -204,6 +198,7 @@ class Network:
             As in ``fit``.
         """
         x, y = self._pair(X, Y, ("X", "Y"), copy)
+        check_grades(y, self._config.loss)
         weight = weights(sample_weight, n_rows(x), copy=copy)
         measured = self._core.train_batch(x, y, weight=weight)
         return BatchReport(measured["loss"], measured["active_fraction"], measured["lr"])
@@ -249,9 +244,13 @@ class Network:
         return top if threshold is None else prediction.masked(top, threshold)
 
     def predict_proba(self, X: object) -> NDArray[np.float32]:
-        """Return the probability of every label, at most 10,000,000 numbers in all."""
+        """Return the probability of every label, at most 10,000,000 numbers in all.
+
+        With loss "softmax" and "softmax_per_label" those of a row sum to 1; with "sigmoid" each is
+        that of its label alone. The other losses give no probabilities and raise a ValueError.
+        """
         x = features(X, self._config.input.in_features)
-        return prediction.probabilities(self._core, x, self._units)
+        return prediction.probabilities(self._core, x, self._units, self._config.loss)
 
     def evaluate(
         self,
@@ -288,13 +287,16 @@ class Network:
         )
 
     def sampling_recall(self, X: object, k: int = 1) -> float:
-        """Return which share of the exact best `k` labels of the rows the sampler alone finds."""
+        """Return which share of the exact best `k` labels of the rows the sampler alone finds.
+
+        NaN with `samplers.InBatch`, which finds nothing for a single row.
+        """
         x = features(X, self._config.input.in_features)
         if not n_rows(x):
             raise ValueError("X: found 0 rows, wanted at least 1")
         if checks.whole("k", k, 1) > self._units:
             raise ValueError(f"k: found {k}, wanted at most {self._units}, the number of labels")
-        return self._core.recall_at_k(x, None, k)
+        return recall(self, x, None, k)
 
     def set_sampler(self, sampler: Sampler) -> None:
         """Give the output layer another sampler; its hash tables are built anew.
@@ -383,7 +385,7 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Network:
     <slide_rs.Network 4 -> 8 -> 4, 0 steps trained>
     """
     network = Network.__new__(Network)
-    core = _core.Network.load(checks.path("path", path), _check_threads(threads))
+    core = _core.Network.load(checks.path("path", path), checks.threads(threads))
     network._adopt(core, threads)
     return network
 
@@ -393,7 +395,3 @@ def _from_bytes(content: bytes, threads: int | None) -> Network:
         path = Path(folder, "network.safetensors")
         path.write_bytes(content)
         return load(path, threads)
-
-
-def _check_threads(threads: int | None) -> int | None:
-    return None if threads is None else checks.whole("threads", threads, 1, MOST_THREADS)

@@ -15,6 +15,8 @@ from slide_rs.topk import TopK
 __all__ = ["among_candidates", "best", "masked", "probabilities"]
 
 MODES = ("exact", "lsh")
+#: The losses whose scores tell probabilities.
+PROBABLE = ("softmax", "softmax_per_label", "sigmoid")
 # Between two calls of the engine Ctrl-C is heard, and its buffers are this many rows long.
 CHUNK = 8192
 #: Rows of one call have at most this many candidates together, unless a single row has more.
@@ -66,14 +68,21 @@ def masked(top: TopK, threshold: float) -> TopK:
     )
 
 
-def probabilities(core: _core.Network, x: Features, n_labels: int) -> NDArray[np.float32]:
-    """Return the softmax of all scores.
+def probabilities(
+    core: _core.Network, x: Features, n_labels: int, loss: str
+) -> NDArray[np.float32]:
+    """Return the probabilities that the loss makes of all scores.
 
     Raises
     ------
     ValueError
-        If that is more than 10,000,000 numbers.
+        If the loss has none, or they are more than 10,000,000 numbers.
     """
+    if loss not in PROBABLE:
+        raise ValueError(
+            f"loss: found {loss!r}, whose scores are no probabilities, wanted one of {PROBABLE}; "
+            "predict_topk returns scores"
+        )
     cells = n_rows(x) * n_labels
     if cells > MOST_CELLS:
         raise ValueError(
@@ -83,6 +92,11 @@ def probabilities(core: _core.Network, x: Features, n_labels: int) -> NDArray[np
     if not cells:
         return np.empty((0, n_labels), dtype=np.float32)
     powers = core.scores(x)
+    if loss == "sigmoid":
+        # Of exp(-|a|), which never overflows.
+        small = np.exp(-np.abs(powers))
+        logistic: NDArray[np.float32] = np.where(powers < 0, small, np.float32(1)) / (1 + small)
+        return logistic
     powers -= powers.max(axis=1, keepdims=True)
     np.exp(powers, out=powers)
     powers /= powers.sum(axis=1, keepdims=True)

@@ -18,7 +18,8 @@ class LSH:
     """Neurons found in hash tables: those likely to score high.
 
     Below 1,000 neurons a dense product is cheaper: with everything left to rule this becomes
-    `Full` there. From Chen et al., "SLIDE", MLSys 2020, section 3.
+    `Full` there, whatever `fill` and the seed of the tables are. From Chen et al., "SLIDE",
+    MLSys 2020, section 3.
 
     Parameters
     ----------
@@ -52,7 +53,8 @@ class LSH:
         drawn at random as `random_share` says; also those of neurons found in the tables, by
         1 - (1 - p^K)^L with p from the angle (Spring and Shrivastava, "A new unbiased and
         efficient class of LSH-based samplers and estimators", 2017), which wants plain
-        `lsh.SimHash`; or none.
+        `lsh.SimHash`; or none. Only at the output layer with a softmax loss: hidden layers and
+        other losses, whose outputs each count for themselves, ignore it.
 
     Examples
     --------
@@ -123,7 +125,8 @@ class Uniform(_Drawn):
     n_active : int, optional
         Neurons computed per row, labels included; by rule when not given.
     log_q : bool
-        Correct the scores for the chance of being drawn, which removes the bias of sampling.
+        Correct the scores for the chance of being drawn, which removes the bias of sampling. Only
+        at the output layer with a softmax loss: hidden layers and other losses ignore it.
 
     Examples
     --------
@@ -144,7 +147,8 @@ class LogUniform(_Drawn):
     n_active : int, optional
         Neurons computed per row, labels included; by rule when not given.
     log_q : bool
-        Correct the scores for the chance of being drawn.
+        Correct the scores for the chance of being drawn: at the output layer with a softmax loss;
+        hidden layers and other losses ignore it.
 
     Examples
     --------
@@ -165,7 +169,8 @@ class InBatch(_Drawn):
     n_active : int, optional
         Neurons computed per row at most, labels included; all of the batch when not given.
     log_q : bool
-        Correct the scores for the chance of being in the batch.
+        Correct the scores for the chance of being in the batch: with a softmax loss; other losses
+        ignore it.
 
     Examples
     --------

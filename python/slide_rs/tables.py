@@ -19,8 +19,27 @@ MOST_TABLES = 255
 MOST_BITS = 16
 
 
+class _Aliases:
+    """The names of two sizes in the papers on SLIDE."""
+
+    __slots__ = ()
+
+    n_tables: int | None
+    n_hashes: int | None
+
+    @property
+    def K(self) -> int | None:
+        """Another name of `n_hashes`."""
+        return self.n_hashes
+
+    @property
+    def L(self) -> int | None:
+        """Another name of `n_tables`."""
+        return self.n_tables
+
+
 @dataclass(frozen=True, slots=True)
-class Tables:
+class Tables(_Aliases):
     """What the families share. Every size that is not given follows from the layer's width.
 
     Parameters
@@ -35,9 +54,9 @@ class Tables:
         Seed of the hash functions; the network's when not given.
     bucket_policy : {"window", "reservoir", "fifo"}
         Which neurons count in a bucket that holds more than `bucket_size`: a run of neighbours
-        that starts at another place for each query (each is equally likely), a uniform sample drawn
-        when the tables are built (Vitter, "Random sampling with a reservoir", 1985), or those
-        inserted last, as in the published code of SLIDE.
+        that starts at another place for each query (each is equally likely), a uniform sample that
+        stays until the bucket has other members (Vitter, "Random sampling with a reservoir",
+        1985), or those inserted last, as in the published code of SLIDE.
     center : bool
         Subtract the mean weight row from all rows before hashing. Adding one vector to all rows
         moves every score of a query by the same amount, so the ranking stays, while the rows
@@ -52,12 +71,14 @@ class Tables:
         the nearest row by angle is the one of the highest score (Neyshabur and Srebro, "On
         symmetric and asymmetric LSHs for inner product search", ICML 2015, section 4).
     K, L : int, optional
-        Aliases of the arguments `n_hashes` and `n_tables`.
+        Aliases of `n_hashes` and `n_tables`, as arguments and as attributes.
 
     Examples
     --------
     >>> SimHash(K=6, L=100) == SimHash(n_tables=100, n_hashes=6)
     True
+    >>> SimHash(n_tables=100).L
+    100
     """
 
     n_tables: int | None = None
@@ -118,7 +139,8 @@ class SimHash(Tables):
         How the normals of the hyperplanes are drawn: each coordinate from a standard normal
         distribution, +1 or -1, or +1 or -1 on a random third of the coordinates and 0 elsewhere
         (Achlioptas, "Database-friendly random projections", PODS 2001), as in the published code
-        of SLIDE. The last two need less work; the formula above then holds approximately.
+        of SLIDE. With the last two the formula above holds approximately. None is faster here:
+        zeros are stored like other coordinates.
 
     Examples
     --------
@@ -197,11 +219,11 @@ class DWTA(_Binned):
 class DOPH(Tables):
     """MinHash of the set of the largest coordinates: vectors that share them share a bucket.
 
-    One permutation of the coordinates is cut into bins, the first member of the set in a bin is
-    its code, and an empty bin copies another (Shrivastava and Li, "Densifying one permutation
-    hashing via rotation for fast near neighbor search", ICML 2014; Shrivastava, "Optimal
-    densification for fast and accurate minwise hashing", ICML 2017). Codes agree with the
-    probability of the sets' Jaccard similarity.
+    A few permutations of the coordinates are cut into bins, the first member of the set in a bin
+    is its code, and an empty bin copies another (after Shrivastava and Li, "Densifying one
+    permutation hashing via rotation for fast near neighbor search", ICML 2014, who have one
+    permutation; Shrivastava, "Optimal densification for fast and accurate minwise hashing", ICML
+    2017). Codes agree with the probability of the sets' Jaccard similarity.
 
     Parameters
     ----------
@@ -231,6 +253,21 @@ class DOPH(Tables):
     def bits(self, units: int) -> int:
         """Bits of a bucket's address, into which the codes are mixed."""
         return min(bits_by_rule(units) + 3, MOST_BITS)
+
+
+def _read_aliases() -> None:
+    """Let K and L be read.
+
+    As fields with a default they would hide the properties, and `dataclasses.replace` would hand
+    on what it reads there beside a new `n_hashes`.
+    """
+    for alias in ("K", "L"):
+        for family in (Tables, SimHash, _Binned, WTA, DWTA, DOPH):
+            del family.__dataclass_fields__[alias]
+        delattr(Tables, alias)
+
+
+_read_aliases()
 
 
 @dataclass(frozen=True, slots=True)

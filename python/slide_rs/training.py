@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from slide_rs import samplers
+from slide_rs import engine, samplers
 from slide_rs.arrays import Features, n_rows
 from slide_rs.callbacks import Callback
 from slide_rs.history import History
@@ -115,7 +115,7 @@ def train(
             # that is left if a callback ends training here; `save`, which also does so, then
             # changes nothing when a callback keeps a copy of each epoch.
             core.finish()
-            recall = core.recall_at_k(plan.probe.x, plan.probe.rows, 1)
+            recall = engine.recall(network, plan.probe.x, plan.probe.rows, 1)
             seconds = time.perf_counter() - start
             logs = {
                 "loss": measured["loss"],

@@ -126,11 +126,13 @@ def autotune(
     """Find the hash tables of the output layer that reach a recall with the fewest active outputs.
 
     For a candidate the position of the exact best output in its ranking is looked up for each of a
-    sample of rows; the smallest active set is the quantile of these positions. Candidates are
-    families of hash functions, then, one change after another from the best so far, K, L, bucket
-    size and options, as long as a query does not read more than half as many ids as there are
-    outputs. The one chosen is judged on rows that took no part in choosing it, and where it finds
-    more than is wanted because of an active set of one or two, with fewer tables.
+    sample of rows; the smallest active set is the quantile of these positions. The search climbs
+    from every family of hash functions, one change after another in K, L, bucket size and options,
+    as long as a query does not read more ids than half of the outputs, or 10,000 if that is more.
+
+    From 400 rows on a quarter of them choose, and the others judge what was chosen; if it finds
+    more than is wanted there, these also choose the number of tables, so that the reported recall
+    is a little optimistic. Below 400 the same rows choose and judge.
 
     Parameters
     ----------

@@ -48,8 +48,31 @@ def test_by_default_every_family_has_every_strategy() -> None:
     [("sharded", ["topk", "full"]), ("hogwild", ["topk, hogwild"])],
 )
 def test_hogwild_has_a_row_of_its_own(update: str, names: list[str]) -> None:
-    found = compare.variants(["wta"], ["full", "topk"], update, 9)
+    found = compare.variants(["simhash"], ["full", "topk"], update, 9)
     assert [row.name for row in found] == names
+
+
+@pytest.mark.parametrize(
+    ("families", "names"), [(["wta"], ["topk"]), (["simhash"], ["vanilla"]), (["simhash"], [])]
+)
+def test_hogwild_is_not_added_to_rows_that_it_is_not_compared_with(
+    families: list[str], names: list[str]
+) -> None:
+    assert not [row for row in compare.variants(families, names, "both", 9) if "hog" in row.name]
+
+
+@pytest.mark.parametrize("more", [["--families", "wta"], ["--samplers", "full,topk"]], ids=str)
+def test_hogwild_alone_refuses_other_rows(
+    command: list[str], capfd: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    assert main([*command, "--update", "hogwild", *more]) == 2
+    found = f"{more[0]}: found '{more[1]}' with --update hogwild, wanted"
+    assert found in capfd.readouterr().err
+
+
+def test_hogwild_alone_is_one_row(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    (row,) = rows(command, capfd, "--update", "hogwild", "--families", "simhash")
+    assert (row["family"], row["sampler"]) == ("simhash", "topk, hogwild")
 
 
 def test_json_is_one_object_a_row(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:

@@ -173,6 +173,15 @@ def test_by_rule_a_wide_output_is_hashed_and_few_of_it_computed() -> None:
     assert None not in sizes
 
 
+@pytest.mark.parametrize("family", [lsh.SimHash, lsh.WTA, lsh.DWTA, lsh.DOPH])
+def test_names_of_the_papers_can_be_read(family: type[lsh.Tables]) -> None:
+    found = family(K=2, L=3)
+    assert (found.K, found.L) == (found.n_hashes, found.n_tables) == (2, 3)
+    assert (family().K, family().L) == (None, None)
+    other = dataclasses.replace(found, n_hashes=1)
+    assert (other.K, other.L) == (1, 3)
+
+
 def test_names_of_the_papers_are_aliases() -> None:
     assert lsh.SimHash(K=6, L=100) == lsh.SimHash(100, 6)
     assert lsh.SimHash(n_tables=3, K=4).n_hashes == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import slide_rs as sr
 from slide_rs import inspect, layers, lsh, samplers
-from slide_rs.callbacks import HashTableMonitor
+from slide_rs.callbacks import Callback, HashTableMonitor
 from slide_rs.datasets import Dataset
 
 Split = tuple[Dataset, Dataset]
@@ -193,7 +194,7 @@ def test_the_monitor_adds_the_same_measures_each_epoch(caplog: pytest.LogCapture
 @pytest.mark.parametrize(
     ("logs", "changed", "words"),
     [
-        ({"recall_at_1": 0.01, "active_fraction": 0.01}, {}, "no better than random"),
+        ({"recall_at_1": 0.01, "active_fraction": 0.01}, {}, "hardly better than random"),
         (GOOD, {"largest": 80}, "one bucket of the hash tables holds 80 % of the rows"),
         (GOOD, {"full": 13}, "50 % of the buckets overflow"),
     ],
@@ -227,5 +228,74 @@ def test_what_the_monitor_measures_is_in_the_history(easy: Split) -> None:
     )
     history = net.fit(train.X, train.Y, epochs=2, callbacks=[HashTableMonitor()], verbose=False)
     assert history["output.empty"][-1] == inspect.table_stats(net).empty_share
-    gain = history["recall_at_1"][-1] / history["active_fraction"][-1]
+    sampler = net.config.output.sampler
+    assert isinstance(sampler, samplers.LSH)
+    assert sampler.random_share
+    asked = history["active_fraction"][-1] * (1 - sampler.random_share)
+    gain = history["recall_at_1"][-1] / asked
     assert history["recall_gain"][-1] == pytest.approx(gain)
+
+
+def test_recall_is_compared_with_what_the_tables_are_asked_for() -> None:
+    half = samplers.LSH(lsh.SimHash(4, 3, 5), n_active=10, random_share=0.5)
+    none = dataclasses.replace(half, fill="none")
+    for sampler, gain in ((half, 100), (none, 50)):
+        net: Any = Net(layers.SampledDense(100, sampler=sampler), table_stats=HEALTHY)
+        monitor = HashTableMonitor()
+        monitor.on_train_begin(net, 1)
+        assert monitor.measure(1, GOOD)["recall_gain"] == pytest.approx(gain)
+
+
+def test_rows_without_labels_have_no_gain(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "slide_rs"):
+        (found,) = watched({"recall_at_1": 0.4, "active_fraction": 0.0})
+    assert np.isnan(found["recall_gain"])
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("recall", "active"), [(0.95, 0.9), (0.3, 0.6), (0.5, 0.45)])
+def test_what_can_not_gain_more_is_no_reason_to_warn(
+    recall: float, active: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "slide_rs"):
+        watched({"recall_at_1": recall, "active_fraction": active})
+    assert not caplog.records
+
+
+def test_the_monitor_bears_training_without_labels_and_another_sampler() -> None:
+    class Change(Callback):
+        def on_train_begin(self, network: sr.Network, epochs: int) -> None:
+            self.network = network
+
+        def on_epoch_end(self, epoch: int, logs: Any) -> None:
+            change = samplers.Full() if epoch == 1 else samplers.LSH(n_active=20)
+            self.network.set_sampler(change)
+
+    net = sr.Network(
+        [
+            layers.SparseInput(6),
+            layers.Dense(4),
+            layers.SampledDense(60, sampler=samplers.LSH(n_active=20)),
+        ]
+    )
+    X, none = np.eye(6, dtype=np.float32), [[] for _ in range(6)]
+    net.fit(X, none, epochs=1, callbacks=[HashTableMonitor()], verbose=False)
+    callbacks = [HashTableMonitor(), Change()]
+    history = net.fit(X, np.arange(6), epochs=3, callbacks=callbacks, verbose=False)
+    for name in ("recall_gain", "output.empty", "output.full", "output.largest"):
+        assert np.isfinite(history[name]).tolist() == [True, False, True], name
+
+
+def test_what_is_in_a_batch_has_no_recall() -> None:
+    net = sr.Network(
+        [
+            layers.SparseInput(6),
+            layers.Dense(4),
+            layers.SampledDense(60, sampler=samplers.InBatch()),
+        ]
+    )
+    X = np.eye(6, dtype=np.float32)
+    history = net.fit(X, np.arange(6), epochs=1, verbose=False)
+    assert np.isnan(history["recall_at_1"]).all()
+    assert np.isnan(net.sampling_recall(X))
+    assert np.isnan(inspect.sampling_recall(net, X, 3))

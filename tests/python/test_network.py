@@ -121,6 +121,41 @@ def test_probabilities_sum_to_one(trained: sr.Network, easy: Split) -> None:
     np.testing.assert_allclose(trained.predict_proba(easy[1].X[:9]).sum(axis=1), 1, rtol=1e-5)
 
 
+EYE = np.eye(8, dtype=np.float32)
+
+
+def of_loss(loss: str) -> sr.Network:
+    """Return a small trained network with another loss."""
+    net = sr.Network(
+        [layers.SparseInput(8, dropout=0.0), layers.Dense(8), layers.SampledDense(8)],
+        loss=loss,
+        optimizer=optim.Adam(lr=0.05),
+    )
+    net.fit(EYE, [[row, (row + 1) % 8] for row in range(8)], epochs=3, verbose=False)
+    return net
+
+
+def test_probabilities_of_sigmoid_are_those_of_each_label_alone() -> None:
+    net = of_loss("sigmoid")
+    top = net.predict_topk(EYE, 8)
+    found = np.take_along_axis(net.predict_proba(EYE), top.labels.astype(np.int64), axis=1)
+    expected = 1 / (1 + np.exp(-top.scores.astype(np.float64)))
+    assert found.dtype == np.float32
+    # A few roundings of float32, each of half a unit of the last place.
+    np.testing.assert_allclose(found, expected, rtol=5e-7)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "softmax_per_label"])
+def test_probabilities_of_a_softmax_sum_to_one(loss: str) -> None:
+    np.testing.assert_allclose(of_loss(loss).predict_proba(EYE).sum(axis=1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["squared", "hinge", "squared_hinge"])
+def test_losses_without_probabilities_are_refused_by_name(loss: str) -> None:
+    with pytest.raises(ValueError, match=f"loss: found '{loss}', whose scores are no prob"):
+        of_loss(loss).predict_proba(EYE)
+
+
 def test_candidates_are_scored_as_in_the_exact_answer(trained: sr.Network, easy: Split) -> None:
     X = easy[1].X[:30]
     top = trained.predict_topk(X, 6)

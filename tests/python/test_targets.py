@@ -156,6 +156,18 @@ def test_squared_loss_learns_the_grades_themselves() -> None:
     np.testing.assert_allclose(top.scores[:, 0], 0.25 * np.arange(1, 7), atol=0.05)
 
 
+def test_sigmoid_refuses_grades_that_it_can_not_reach() -> None:
+    match = "Y: found the grade 3 with loss='sigmoid', wanted at most 1"
+    high = graded({**ONES, (1, 1): 3.0})
+    with pytest.raises(ValueError, match=match):
+        made("sigmoid").fit(X, high, epochs=1, verbose=False)
+    with pytest.raises(ValueError, match=match):
+        made("sigmoid").train_batch(X, high)
+    made("sigmoid").train_batch(X, graded({**ONES, (1, 1): 0.5}))
+    for loss in ("softmax", "softmax_per_label", "squared", "hinge", "squared_hinge"):
+        made(loss).train_batch(X, high)
+
+
 def test_fit_passes_the_weights_of_its_rows(easy: Any) -> None:
     train, _ = easy
     weight = np.zeros(3000, F4)
