@@ -208,6 +208,14 @@ impl Network {
         all
     }
 
+    /// Sets the biases of the output layer, one for each neuron; nothing where it has none.
+    pub fn set_output_bias(&mut self, values: &[f32]) {
+        if let (_, Some(bias)) = self.output.params_mut() {
+            bias.weights_mut().assign(values.iter().copied());
+        }
+        self.rehash_all();
+    }
+
     /// Every parameter, in the order of [`Network::params`]. Rows that are changed by hand are
     /// found by hashing only after [`Network::rehash_all`].
     pub fn params_mut(&mut self) -> Vec<&mut Param> {

@@ -90,7 +90,10 @@ pub struct Scratch {
     kernels: Kernels,
     votes: Vec<u8>,
     candidates: Vec<u32>,
+    /// Those of the candidates that have more than one vote.
+    repeated: Vec<u32>,
     order: Vec<u32>,
+    grades: Vec<u8>,
     clocks: Vec<(f64, u32)>,
 }
 
@@ -102,7 +105,9 @@ impl Scratch {
             kernels,
             votes: vec![0; units],
             candidates: vec![0; units + 1],
+            repeated: vec![0; units + 1],
             order: Vec::with_capacity(units),
+            grades: Vec::with_capacity(units),
             clocks: vec![],
         }
     }

@@ -43,31 +43,37 @@ impl Lsh {
         scratch: &mut Scratch,
         active: &mut Vec<u32>,
     ) -> Law {
-        let found = self.count(codes, rng, scratch);
-        let Scratch { votes, candidates, order: graded, .. } = scratch;
-        let candidates = &candidates[..found];
+        let [found, again] = self.count(codes, rng, scratch);
+        let Scratch { votes, candidates, repeated, order: graded, grades, .. } = scratch;
+        let all = &candidates[..found];
+        // Most candidates were found once, by chance: where those found again are enough, the others
+        // are not looked at.
+        let candidates = if again < n { all } else { &repeated[..again] };
         let mut histogram = [0_usize; 256];
         for &id in candidates {
             histogram[votes[id as usize] as usize] += 1;
         }
-        // Most candidates were found once or twice, by chance: only the best by count are graded.
+        // Of these only the best by count are graded.
         let (fewest, _) = threshold(&histogram, GRADED * n);
         let fewest = fewest.max(floor);
         graded.clear();
+        grades.clear();
         histogram.fill(0);
         for &id in candidates {
-            let count = std::mem::take(&mut votes[id as usize]);
+            let count = votes[id as usize];
             if count >= fewest {
+                graded.push(id);
                 let grade = self.ranking.grade(count, self.index.length(id));
                 histogram[grade as usize] += 1;
-                graded.push(id);
-                votes[id as usize] = grade;
+                grades.push(grade);
             }
+        }
+        for &id in all {
+            votes[id as usize] = 0;
         }
         let (least, mut room) = threshold(&histogram, n);
         let ties = room as f32 / histogram[least as usize].max(1) as f32;
-        for &id in graded.iter() {
-            let grade = std::mem::take(&mut votes[id as usize]);
+        for (&id, &grade) in graded.iter().zip(&*grades) {
             let last_in = grade == least && room > 0;
             room -= usize::from(last_in);
             if grade > least || last_in {
@@ -78,9 +84,9 @@ impl Lsh {
     }
 
     /// Counts in how many buckets each neuron stands, as its votes, and lists those that stand in
-    /// any; returns how many.
-    fn count(&self, codes: &[u16], rng: &mut Rng, scratch: &mut Scratch) -> usize {
-        let Scratch { kernels, votes, candidates, .. } = scratch;
+    /// any, and those that stand in more than one; returns how many.
+    fn count(&self, codes: &[u16], rng: &mut Rng, scratch: &mut Scratch) -> [usize; 2] {
+        let Scratch { kernels, votes, candidates, repeated, .. } = scratch;
         let tables = self.index.tables();
         let n_tables = tables.n_tables();
         // All buckets of a query are a few tens of kilobytes, each somewhere else in memory: asked for
@@ -91,19 +97,21 @@ impl Lsh {
             (kernels.prefetch)(bytemuck::cast_slice(read));
         }
         let first = rng.below(n_tables as u32) as usize;
-        let mut found = 0;
+        let (mut found, mut again) = (0, 0);
         for table in (first..n_tables).chain(0..first) {
             for part in self.window(tables.bucket(table, codes[table]), rng) {
                 for &id in part {
-                    // Written always and kept when new: a branch here would be taken at random.
+                    // Written always and kept when due: a branch here would be taken at random.
                     let votes = &mut votes[id as usize];
                     candidates[found] = id;
                     found += usize::from(*votes == 0);
+                    repeated[again] = id;
+                    again += usize::from(*votes == 1);
                     *votes = votes.saturating_add(1);
                 }
             }
         }
-        found
+        [found, again]
     }
 
     /// The place of `id` among all candidates for `codes`, best first, counted from 1; 0 where it
@@ -115,7 +123,7 @@ impl Lsh {
         rng: &mut Rng,
         scratch: &mut Scratch,
     ) -> usize {
-        let found = self.count(codes, rng, scratch);
+        let [found, _] = self.count(codes, rng, scratch);
         let Scratch { votes, candidates, .. } = scratch;
         let grade =
             |votes: &[u8], id: u32| self.ranking.grade(votes[id as usize], self.index.length(id));
