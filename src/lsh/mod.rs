@@ -4,6 +4,7 @@ mod bins;
 mod doph;
 mod dwta;
 mod family;
+mod hadamard;
 mod index;
 mod packing;
 mod rebuild;
