@@ -107,9 +107,13 @@ fn codes(kernels: &Kernels, hash: &HashFamily, weights: &Param) {
 /// Tables with random codes.
 fn filled(hash: &HashFamily, stripes: Stripes) -> HashTables {
     let mut tables = HashTables::new(stripes, hash.n_tables(), hash.bits());
-    tables.codes_mut().into_par_iter().enumerate().for_each(|(shard, codes)| {
+    tables.codes_mut().into_par_iter().enumerate().for_each(|(shard, mut codes)| {
         let mut rng = Rng::new(0, Stream::Probe, 0, shard as u64);
-        codes.fill_with(|| rng.below(1 << hash.bits()) as u16);
+        let mut new = vec![0; hash.n_tables()];
+        for local in 0..stripes.len(shard) {
+            new.fill_with(|| rng.below(1 << hash.bits()) as u16);
+            codes.put(&[local], &new);
+        }
     });
     tables
 }

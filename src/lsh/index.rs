@@ -191,7 +191,7 @@ impl Index {
         let moved = moved.zip(lengths.par_chunks_mut(stripes.per_shard()));
         let tasks = tables.codes_mut().into_par_iter().zip(moved).enumerate();
         let (hash, transform) = (&*hash, &*transform);
-        tasks.for_each(|(shard, (codes, (moved, lengths)))| {
+        tasks.for_each(|(shard, (mut codes, (moved, lengths)))| {
             scratch.with(|Scratch { pending, hashing, codes: new }| {
                 pending.clear();
                 let rows = moved.iter().take(stripes.len(shard)).enumerate();
@@ -201,9 +201,8 @@ impl Index {
                         stage.load(kernels, transform, layer, (shard, block));
                         new.resize(block.len() * hash.n_tables(), 0);
                         hash.codes(kernels, stage.vectors(), stage.extras(), hashing, new);
-                        let new = new.chunks(hash.n_tables()).zip(stage.lengths());
-                        for (&local, (new, &length)) in block.iter().zip(new) {
-                            codes[local * new.len()..][..new.len()].copy_from_slice(new);
+                        codes.put(block, new);
+                        for (&local, &length) in block.iter().zip(stage.lengths()) {
                             lengths[local] = length;
                         }
                     }
