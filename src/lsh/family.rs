@@ -2,14 +2,14 @@
 
 use crate::config::{FamilyConfig, Projection, TablesConfig};
 use crate::rng::{Rng, Stream};
-use crate::simd::Kernels;
+use crate::simd::{Kernels, LANES};
 
-use super::Vectors;
 use super::doph::Doph;
 use super::dwta::Dwta;
 use super::hadamard::{Hadamard, Room};
 use super::simhash::SimHash;
 use super::wta::Wta;
+use super::{ShardCodes, Vectors};
 
 /// The sizes that every family is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,7 @@ pub struct HashScratch {
     keys: Vec<u64>,
     bins: Vec<u64>,
     room: Room,
+    codes: Vec<u16>,
     /// The additional coordinates of queries.
     pub(super) extras: Vec<f32>,
 }
@@ -155,11 +156,41 @@ impl HashFamily {
         let codes = &mut codes[..vectors.len() * self.shape.n_tables];
         match &self.functions {
             Functions::SimHash(family) => family.codes(kernels, vectors, extras, floats, codes),
-            Functions::Hadamard(family) => family.codes(kernels, vectors, extras, room, codes),
+            Functions::Hadamard(family) => {
+                let l = self.shape.n_tables;
+                family.codes(kernels, vectors, extras, room, |first, lanes| {
+                    for (i, codes) in codes[first * l..].chunks_mut(l).take(LANES).enumerate() {
+                        codes.iter_mut().zip(lanes).for_each(|(code, lanes)| *code = lanes[i]);
+                    }
+                });
+            }
             Functions::Wta(family) => family.codes(vectors, extras, floats, codes),
             Functions::Dwta(family) => family.codes(vectors, extras, bins, codes),
             Functions::Doph(family) => family.codes(vectors, extras, (keys, bins), codes),
         }
+    }
+
+    /// Stores the codes of all `vectors` as those of the rows at `places` of a shard; see
+    /// [`HashFamily::codes`].
+    pub(super) fn store(
+        &self,
+        kernels: &Kernels,
+        (vectors, extras): (Vectors<'_>, &[f32]),
+        scratch: &mut HashScratch,
+        places: &[usize],
+        out: &mut ShardCodes<'_>,
+    ) {
+        if let Functions::Hadamard(family) = &self.functions {
+            family.codes(kernels, vectors, extras, &mut scratch.room, |first, lanes| {
+                out.put_lanes(&places[first..], lanes);
+            });
+            return;
+        }
+        let mut codes = std::mem::take(&mut scratch.codes);
+        codes.resize(vectors.len() * self.shape.n_tables, 0);
+        self.codes(kernels, vectors, extras, scratch, &mut codes);
+        out.put(places, &codes);
+        scratch.codes = codes;
     }
 
     /// The share of tables in which two vectors with this `cosine` have the same code, measured on
@@ -213,6 +244,7 @@ impl HashFamily {
             keys: Vec::with_capacity(keys),
             bins: Vec::with_capacity(bins),
             room,
+            codes: Vec::with_capacity(vectors * self.shape.n_tables),
             extras: Vec::with_capacity(vectors * self.shape.n_extras),
         }
     }

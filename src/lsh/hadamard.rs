@@ -28,6 +28,8 @@ pub(super) struct Hadamard {
 /// Reusable memory of [`Hadamard::codes`].
 #[derive(Clone, Debug, Default)]
 pub(super) struct Room {
+    /// What it was made for.
+    shape: Option<Shape>,
     vectors: Matrix,
     extras: Matrix,
     work: Matrix,
@@ -57,30 +59,21 @@ impl Hadamard {
         self.shape.n_hashes
     }
 
-    /// See [`super::HashFamily::codes`].
+    /// Calls `take` with the number of the first and the codes of every sixteen vectors: of each
+    /// table those of all, side by side.
     pub(super) fn codes(
         &self,
         kernels: &Kernels,
         vectors: Vectors<'_>,
         extras: &[f32],
         room: &mut Room,
-        codes: &mut [u16],
+        mut take: impl FnMut(usize, &[[u16; LANES]]),
     ) {
-        let Shape { n_tables, n_extras, .. } = self.shape;
-        for (block, codes) in codes.chunks_mut(LANES * n_tables).enumerate() {
-            let n = codes.len() / n_tables;
-            self.block(
-                kernels,
-                vectors,
-                (block * LANES, n),
-                &extras[block * LANES * n_extras..],
-                room,
-            );
-            for (table, lanes) in room.codes.iter().enumerate() {
-                for (codes, &code) in codes.chunks_exact_mut(n_tables).zip(lanes) {
-                    codes[table] = code;
-                }
-            }
+        for first in (0..vectors.len()).step_by(LANES) {
+            let n = LANES.min(vectors.len() - first);
+            let extras = &extras[first * self.shape.n_extras..];
+            self.block(kernels, vectors, (first, n), extras, room);
+            take(first, &room.codes);
         }
     }
 
@@ -93,18 +86,15 @@ impl Hadamard {
         extras: &[f32],
         room: &mut Room,
     ) {
-        let Self { shape: Shape { width, n_extras, n_tables, n_hashes }, .. } = *self;
-        let length = self.first.len();
-        room.vectors.reset(length, LANES);
-        room.extras.reset(n_extras, LANES);
-        room.work.reset(3 * length, LANES);
-        room.codes.resize(n_tables, [0; LANES]);
+        let Shape { width, n_extras, .. } = self.shape;
+        self.make(room);
         let vectors = lines(&mut room.vectors);
         match all {
             Vectors::Dense { values, stride, .. } => {
                 (kernels.interleave)(&values[first * stride..], [n, stride], &mut vectors[..width]);
             }
             Vectors::Sparse { .. } => {
+                vectors.fill([0.0; LANES]);
                 for lane in 0..n {
                     let vector = all.get(first + lane, width);
                     for (&id, &value) in vector.ids.iter().zip(vector.values) {
@@ -119,20 +109,31 @@ impl Hadamard {
             first: &self.first,
             signs: &self.signs,
             weights: &self.weights,
-            n_hashes,
+            n_hashes: self.shape.n_hashes,
         };
         (kernels.hadamard)(&functions, (vectors, beside), lines(&mut room.work), &mut room.codes);
     }
 
+    /// Makes sure that `room` is as large as [`Hadamard::codes`] needs it. Coordinates beyond the
+    /// width are never written and stay zero.
+    fn make(&self, room: &mut Room) {
+        let Shape { width, n_extras, n_tables, .. } = self.shape;
+        if room.shape == Some(self.shape) {
+            return;
+        }
+        let n = length(width);
+        room.shape = Some(self.shape);
+        room.vectors.reset(n, LANES);
+        room.extras.reset(n_extras, LANES);
+        room.work.reset(3 * n, LANES);
+        room.codes.resize(n_tables, [0; LANES]);
+    }
+
     /// Memory for [`Hadamard::codes`].
     pub(super) fn room(&self) -> Room {
-        let n = self.first.len();
-        Room {
-            vectors: Matrix::zeros(n, LANES),
-            extras: Matrix::zeros(self.shape.n_extras, LANES),
-            work: Matrix::zeros(3 * n, LANES),
-            codes: vec![[0; LANES]; self.shape.n_tables],
-        }
+        let mut room = Room::default();
+        self.make(&mut room);
+        room
     }
 }
 

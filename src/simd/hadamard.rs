@@ -84,17 +84,14 @@ pub(super) fn hadamard<I: Isa>(
         let (second, third) = signs.split_at(n);
         rotate(isa, rotated, second, twice);
         rotate(isa, twice, third, thrice);
-        let used = n.min(outputs.saturating_sub(block * n));
-        for (e, extra) in extras.iter().enumerate() {
-            let (extra, weights) = (isa.load(extra), &weights[e * outputs + block * n..][..used]);
-            for (line, &weight) in thrice.iter_mut().zip(weights) {
-                // Not fused: it would round otherwise where the hardware cannot.
-                let term = isa.mul(extra, isa.splat(weight));
-                isa.store(line, isa.add(isa.load(line), term));
-            }
-        }
-        for line in &thrice[..used] {
-            packer.push(isa, isa.load(line));
+        let first = block * n;
+        let used = &thrice[..n.min(outputs.saturating_sub(first))];
+        let weights = |e: usize| &weights[e * outputs + first..][..used.len()];
+        match *extras {
+            [] => packer.push(isa, used, [], []),
+            [a] => packer.push(isa, used, [a], [weights(0)]),
+            [a, b] => packer.push(isa, used, [a, b], [weights(0), weights(1)]),
+            _ => panic!("two additional coordinates at most"),
         }
     }
 }
@@ -108,23 +105,45 @@ struct Packer<'a, V> {
 }
 
 impl<V: Copy> Packer<'_, V> {
+    /// Takes `outputs`, with the additional coordinates `extras` by their weights.
     #[inline(always)]
-    fn push<I: Isa<V = V>>(&mut self, isa: I, line: V) {
-        let (zero, one) = (isa.splat(0.0), isa.splat(1.0));
-        // A code is at most 16 bits, so that these floats are exact.
-        let bit = isa.zero_below(line, zero, one);
-        self.code = isa.mul_add(self.code, isa.splat(2.0), bit);
-        self.bits += 1;
-        if self.bits == self.n_hashes {
-            let mut lanes = [0.0; LANES];
-            isa.store(&mut lanes, isa.add(self.code, isa.splat(UNITS)));
-            if let Some(codes) = self.codes.next() {
-                for (code, lane) in codes.iter_mut().zip(lanes) {
-                    *code = lane.to_bits() as u16;
-                }
-            }
-            (self.code, self.bits) = (zero, 0);
+    fn push<I: Isa<V = V>, const E: usize>(
+        &mut self,
+        isa: I,
+        outputs: &[Line],
+        extras: [Line; E],
+        weights: [&[f32]; E],
+    ) {
+        let (zero, one, two) = (isa.splat(0.0), isa.splat(1.0), isa.splat(2.0));
+        let mut values = [zero; E];
+        for e in 0..E {
+            values[e] = isa.load(&extras[e]);
         }
+        for (i, output) in outputs.iter().enumerate() {
+            let mut output = isa.load(output);
+            for e in 0..E {
+                // Not fused: it would round otherwise where the hardware cannot.
+                output = isa.add(output, isa.mul(values[e], isa.splat(weights[e][i])));
+            }
+            // A code is at most 16 bits, so that these floats are exact.
+            self.code = isa.mul_add(self.code, two, isa.zero_below(output, zero, one));
+            self.bits += 1;
+            if self.bits == self.n_hashes {
+                self.next(isa);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn next<I: Isa<V = V>>(&mut self, isa: I) {
+        let mut lanes = [0.0; LANES];
+        isa.store(&mut lanes, isa.add(self.code, isa.splat(UNITS)));
+        if let Some(codes) = self.codes.next() {
+            for i in 0..LANES {
+                codes[i] = lanes[i].to_bits() as u16;
+            }
+        }
+        (self.code, self.bits) = (isa.splat(0.0), 0);
     }
 }
 

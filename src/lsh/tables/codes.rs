@@ -3,6 +3,7 @@
 //! A build reads the codes of one table, which lie together; a shard is written by one task.
 
 use crate::rows::{SHARDS, Stripes};
+use crate::simd::LANES;
 
 /// The codes of all rows.
 #[derive(Clone, Debug)]
@@ -70,6 +71,22 @@ impl ShardCodes<'_> {
             // Table by table, so that rows side by side write to one line.
             for (&place, codes) in places.iter().zip(codes.chunks_exact(n_tables)) {
                 column[place] = codes[table];
+            }
+        }
+    }
+
+    /// Stores the codes of up to [`LANES`] rows, those at the first of the ascending `places`: of
+    /// each table those of all rows, side by side.
+    pub(in crate::lsh) fn put_lanes(&mut self, places: &[usize], codes: &[[u16; LANES]]) {
+        let places = &places[..places.len().min(LANES)];
+        let together = places.len() == LANES && places[LANES - 1] - places[0] == LANES - 1;
+        for (column, codes) in self.codes.chunks_exact_mut(self.per_shard).zip(codes) {
+            if together && let Some(column) = column[places[0]..].first_chunk_mut() {
+                *column = *codes;
+                continue;
+            }
+            for (&place, &code) in places.iter().zip(codes) {
+                column[place] = code;
             }
         }
     }
