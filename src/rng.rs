@@ -9,7 +9,7 @@
 pub enum Stream {
     /// Initial weights; the step is the layer, the item the row.
     Weights,
-    /// Projections of a hash family; the item is the coordinate.
+    /// Projections of a hash family; the item is the coordinate, or what part of a transform.
     Projection,
     /// Order of the rows in an epoch; the step is the epoch.
     Shuffle,
@@ -72,6 +72,12 @@ impl Rng {
     #[inline]
     pub fn uniform(&mut self) -> f32 {
         (self.next_u64() >> 40) as f32 * (1.0 / 16_777_216.0)
+    }
+
+    /// +1 or -1.
+    #[inline]
+    pub const fn sign(&mut self) -> f32 {
+        if self.next_u64() >> 63 == 0 { 1.0 } else { -1.0 }
     }
 
     /// Two independent standard normal numbers (Box and Muller).

@@ -38,6 +38,7 @@ FAMILIES: dict[str, Tables] = {
     "simhash": tables.SimHash(),
     "simhash-rademacher": tables.SimHash(projection="rademacher"),
     "simhash-sparse": tables.SimHash(projection="sparse"),
+    "simhash-hadamard": tables.SimHash(projection="hadamard"),
     "wta": tables.WTA(),
     "dwta": tables.DWTA(),
     "doph": tables.DOPH(),

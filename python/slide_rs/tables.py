@@ -10,7 +10,7 @@ from slide_rs import checks
 
 __all__ = ["DOPH", "DWTA", "WTA", "Rebuild", "SimHash", "Tables"]
 
-PROJECTIONS = ("gaussian", "rademacher", "sparse")
+PROJECTIONS = ("gaussian", "rademacher", "sparse", "hadamard")
 POLICIES = ("window", "reservoir", "fifo")
 _SEEDS = 2**64 - 1
 #: Votes of tables are counted in bytes.

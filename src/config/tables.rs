@@ -70,6 +70,8 @@ pub enum Projection {
     Rademacher,
     /// +1 or -1 on a random third of the coordinates, 0 elsewhere.
     Sparse,
+    /// By fast Hadamard transforms between random signs: nearly normal, and much faster.
+    Hadamard,
 }
 
 /// Which ids count in a bucket that holds more than `bucket_size`.

@@ -51,7 +51,7 @@ impl Sampled {
         let cosines = index.cosines(kernels, self.params(), query, ids);
         let codes = self.codes_of(&tape.output.codes, i);
         let pairs = ids.iter().zip(cosines).map(|(&id, cosine)| {
-            let shared = codes.iter().zip(index.tables().codes_of(id)).filter(|(a, b)| a == b);
+            let shared = codes.iter().zip(index.tables().codes_of(id)).filter(|(a, b)| **a == *b);
             // At most 255 tables.
             (cosine, shared.count() as u8)
         });

@@ -1,14 +1,15 @@
 //! One interface to all hash families.
 
-use crate::config::{FamilyConfig, TablesConfig};
+use crate::config::{FamilyConfig, Projection, TablesConfig};
 use crate::rng::{Rng, Stream};
-use crate::simd::Kernels;
+use crate::simd::{Kernels, LANES};
 
-use super::Vectors;
 use super::doph::Doph;
 use super::dwta::Dwta;
+use super::hadamard::{Hadamard, Room};
 use super::simhash::SimHash;
 use super::wta::Wta;
+use super::{ShardCodes, Vectors};
 
 /// The sizes that every family is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,7 @@ pub struct HashFamily {
 #[derive(Clone, Debug)]
 enum Functions {
     SimHash(SimHash),
+    Hadamard(Hadamard),
     Wta(Wta),
     Dwta(Dwta),
     Doph(Doph),
@@ -54,6 +56,8 @@ pub struct HashScratch {
     floats: Vec<f32>,
     keys: Vec<u64>,
     bins: Vec<u64>,
+    room: Room,
+    codes: Vec<u16>,
     /// The additional coordinates of queries.
     pub(super) extras: Vec<f32>,
 }
@@ -72,6 +76,9 @@ impl HashFamily {
         };
         let seed = config.seed.unwrap_or(0);
         let functions = match config.family {
+            FamilyConfig::Simhash { projection: Projection::Hadamard } => {
+                Functions::Hadamard(Hadamard::new(shape, seed, generation))
+            }
             FamilyConfig::Simhash { projection } => {
                 Functions::SimHash(SimHash::new(projection, shape, seed, generation))
             }
@@ -112,6 +119,7 @@ impl HashFamily {
     pub const fn bits(&self) -> usize {
         match &self.functions {
             Functions::SimHash(family) => family.bits(),
+            Functions::Hadamard(family) => family.bits(),
             Functions::Wta(family) => family.bits(),
             Functions::Dwta(family) => family.bits(),
             Functions::Doph(family) => family.bits(),
@@ -123,7 +131,7 @@ impl HashFamily {
     #[must_use]
     pub fn collision(&self, cosine: f64) -> Option<f64> {
         match self.functions {
-            Functions::SimHash(_) => {
+            Functions::SimHash(_) | Functions::Hadamard(_) => {
                 Some(1.0 - cosine.clamp(-1.0, 1.0).acos() / std::f64::consts::PI)
             }
             _ => None,
@@ -144,14 +152,45 @@ impl HashFamily {
         scratch: &mut HashScratch,
         codes: &mut [u16],
     ) {
-        let HashScratch { floats, keys, bins, .. } = scratch;
+        let HashScratch { floats, keys, bins, room, .. } = scratch;
         let codes = &mut codes[..vectors.len() * self.shape.n_tables];
         match &self.functions {
             Functions::SimHash(family) => family.codes(kernels, vectors, extras, floats, codes),
+            Functions::Hadamard(family) => {
+                let l = self.shape.n_tables;
+                family.codes(kernels, vectors, extras, room, |first, lanes| {
+                    for (i, codes) in codes[first * l..].chunks_mut(l).take(LANES).enumerate() {
+                        codes.iter_mut().zip(lanes).for_each(|(code, lanes)| *code = lanes[i]);
+                    }
+                });
+            }
             Functions::Wta(family) => family.codes(vectors, extras, floats, codes),
             Functions::Dwta(family) => family.codes(vectors, extras, bins, codes),
             Functions::Doph(family) => family.codes(vectors, extras, (keys, bins), codes),
         }
+    }
+
+    /// Stores the codes of all `vectors` as those of the rows at `places` of a shard; see
+    /// [`HashFamily::codes`].
+    pub(super) fn store(
+        &self,
+        kernels: &Kernels,
+        (vectors, extras): (Vectors<'_>, &[f32]),
+        scratch: &mut HashScratch,
+        places: &[usize],
+        out: &mut ShardCodes<'_>,
+    ) {
+        if let Functions::Hadamard(family) = &self.functions {
+            family.codes(kernels, vectors, extras, &mut scratch.room, |first, lanes| {
+                out.put_lanes(&places[first..], lanes);
+            });
+            return;
+        }
+        let mut codes = std::mem::take(&mut scratch.codes);
+        codes.resize(vectors.len() * self.shape.n_tables, 0);
+        self.codes(kernels, vectors, extras, scratch, &mut codes);
+        out.put(places, &codes);
+        scratch.codes = codes;
     }
 
     /// The share of tables in which two vectors with this `cosine` have the same code, measured on
@@ -186,8 +225,13 @@ impl HashFamily {
     /// Memory for [`HashFamily::codes`] of up to `vectors` vectors.
     #[must_use]
     pub fn scratch(&self, vectors: usize) -> HashScratch {
+        let mut room = Room::default();
         let (floats, keys, bins) = match &self.functions {
             Functions::SimHash(family) => (family.scratch(vectors), 0, 0),
+            Functions::Hadamard(family) => {
+                room = family.room();
+                (0, 0, 0)
+            }
             Functions::Wta(family) => (family.scratch(), 0, 0),
             Functions::Dwta(family) => (0, 0, family.scratch()),
             Functions::Doph(family) => {
@@ -199,6 +243,8 @@ impl HashFamily {
             floats: Vec::with_capacity(floats),
             keys: Vec::with_capacity(keys),
             bins: Vec::with_capacity(bins),
+            room,
+            codes: Vec::with_capacity(vectors * self.shape.n_tables),
             extras: Vec::with_capacity(vectors * self.shape.n_extras),
         }
     }

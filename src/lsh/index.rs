@@ -155,11 +155,12 @@ impl Index {
         let mut stage = Stage::new(self.hash.shape(), 1);
         let cosine = |&id: &u32| {
             let (shard, local) = Stripes::split(id);
-            stage.load(kernels, &self.transform, layer, (shard as usize, &[local as usize]));
-            let row = stage.vectors().get(0, width).dense;
-            let at = |i: usize| row.get(i).unwrap_or_else(|| &stage.extras()[i - width]);
+            let places = (shard as usize, &[local as usize][..]);
+            let block = stage.load(kernels, &self.transform, layer, places);
+            let row = block.vectors.get(0, width).dense;
+            let at = |i: usize| row.get(i).unwrap_or_else(|| &block.extras[i - width]);
             let dot: f64 = query.iter().map(|&(i, x)| f64::from(x) * f64::from(*at(i))).sum();
-            let row_length: f64 = row.iter().chain(stage.extras()).map(|&x| square(x)).sum();
+            let row_length: f64 = row.iter().chain(block.extras).map(|&x| square(x)).sum();
             let cosine = dot / (length * row_length.sqrt());
             if cosine.is_finite() { cosine.clamp(-1.0, 1.0) as f32 } else { 0.0 }
         };
@@ -191,19 +192,17 @@ impl Index {
         let moved = moved.zip(lengths.par_chunks_mut(stripes.per_shard()));
         let tasks = tables.codes_mut().into_par_iter().zip(moved).enumerate();
         let (hash, transform) = (&*hash, &*transform);
-        tasks.for_each(|(shard, (codes, (moved, lengths)))| {
-            scratch.with(|Scratch { pending, hashing, codes: new }| {
+        tasks.for_each(|(shard, (mut codes, (moved, lengths)))| {
+            scratch.with(|Scratch { pending, hashing, .. }| {
                 pending.clear();
                 let rows = moved.iter().take(stripes.len(shard)).enumerate();
                 pending.extend(rows.filter(|(_, moved)| **moved).map(|(local, _)| local));
                 stages.with(|stage| {
-                    for block in pending.chunks(stage.rows()) {
-                        stage.load(kernels, transform, layer, (shard, block));
-                        new.resize(block.len() * hash.n_tables(), 0);
-                        hash.codes(kernels, stage.vectors(), stage.extras(), hashing, new);
-                        let new = new.chunks(hash.n_tables()).zip(stage.lengths());
-                        for (&local, (new, &length)) in block.iter().zip(new) {
-                            codes[local * new.len()..][..new.len()].copy_from_slice(new);
+                    for places in pending.chunks(stage.rows()) {
+                        let block = stage.load(kernels, transform, layer, (shard, places));
+                        let rows = (block.vectors, block.extras);
+                        hash.store(kernels, rows, hashing, places, &mut codes);
+                        for (&local, &length) in places.iter().zip(block.lengths) {
                             lengths[local] = length;
                         }
                     }
@@ -268,7 +267,7 @@ impl Index {
                 let id = (i * stripes.rows() / n) as u32;
                 room.hash_row(kernels, (hash, transform, stages), layer, id);
                 let both = room.codes.iter().zip(tables.codes_of(id));
-                differing += both.map(|(new, old)| (new ^ old).count_ones()).sum::<u32>();
+                differing += both.map(|(new, old)| (*new ^ old).count_ones()).sum::<u32>();
             }
         });
         f64::from(differing) / (n * n_tables * hash.bits()) as f64
@@ -291,7 +290,7 @@ impl Scratch {
         Self {
             pending: Vec::with_capacity(per_shard),
             hashing: hash.scratch(BLOCK),
-            codes: Vec::with_capacity(BLOCK * hash.n_tables()),
+            codes: Vec::with_capacity(hash.n_tables()),
         }
     }
 
@@ -307,9 +306,10 @@ impl Scratch {
         let (shard, local) = Stripes::split(id);
         codes.resize(hash.n_tables(), 0);
         stages.with(|stage| {
-            stage.load(kernels, transform, layer, (shard as usize, &[local as usize]));
-            hash.codes(kernels, stage.vectors(), stage.extras(), hashing, codes);
-            stage.lengths().first().copied().unwrap_or_default()
+            let places = (shard as usize, &[local as usize][..]);
+            let block = stage.load(kernels, transform, layer, places);
+            hash.codes(kernels, block.vectors, block.extras, hashing, codes);
+            block.lengths.first().copied().unwrap_or_default()
         })
     }
 }

@@ -4,6 +4,7 @@ mod bins;
 mod doph;
 mod dwta;
 mod family;
+mod hadamard;
 mod index;
 mod packing;
 mod rebuild;
@@ -16,7 +17,7 @@ mod wta;
 pub use family::{HashFamily, HashScratch, Shape};
 pub use index::Index;
 pub use rebuild::{Due, Rebuild};
-pub use tables::{Cap, HashTables, TableStats};
+pub use tables::{Cap, HashTables, ShardCodes, TableStats};
 pub use vectors::{Vector, Vectors};
 
 #[cfg(test)]

@@ -33,10 +33,10 @@ impl SimHash {
         projection.as_mut_slice().par_chunks_mut(stride).enumerate().for_each(|(i, row)| {
             let mut rng = Rng::new(seed, Stream::Projection, generation, i as u64);
             match kind {
-                Projection::Gaussian => rng.fill_normal(1.0, row),
-                Projection::Rademacher => row.fill_with(|| sign(&mut rng)),
+                Projection::Gaussian | Projection::Hadamard => rng.fill_normal(1.0, row),
+                Projection::Rademacher => row.fill_with(|| rng.sign()),
                 Projection::Sparse => {
-                    row.fill_with(|| if rng.below(3) == 0 { sign(&mut rng) } else { 0.0 });
+                    row.fill_with(|| if rng.below(3) == 0 { rng.sign() } else { 0.0 });
                 }
             }
         });
@@ -92,9 +92,4 @@ impl SimHash {
     pub(super) const fn scratch(&self, vectors: usize) -> usize {
         vectors * (self.shape.n_tables * self.shape.n_hashes).next_multiple_of(LANES)
     }
-}
-
-/// +1 or -1.
-fn sign(rng: &mut Rng) -> f32 {
-    if rng.next_u64() >> 63 == 0 { 1.0 } else { -1.0 }
 }

@@ -68,7 +68,7 @@ impl Transform {
             sums.par_chunks_mut(width).enumerate().for_each(|(shard, sums)| {
                 sums.fill(0.0);
                 stages.with(|stage| {
-                    stage.load_all(kernels, self, layer, shard, |stage| stage.add_to(sums));
+                    stage.load_all(kernels, self, layer, shard, |block| block.add_to(sums));
                 });
             });
             let rows = layer.0.stripes().rows() as f64;
@@ -81,8 +81,8 @@ impl Transform {
             let longest = (0..SHARDS).into_par_iter().map(|shard| {
                 stages.with(|stage| {
                     let mut longest = 0.0_f32;
-                    stage.load_all(kernels, self, layer, shard, |stage| {
-                        longest = stage.lengths.iter().copied().fold(longest, f32::max);
+                    stage.load_all(kernels, self, layer, shard, |block| {
+                        longest = block.lengths.iter().copied().fold(longest, f32::max);
                     });
                     longest
                 })
@@ -90,9 +90,61 @@ impl Transform {
             self.longest = longest.reduce(|| 0.0, f32::max);
         }
     }
+
+    /// Whether [`Transform::change`] does anything.
+    const fn changes(&self) -> bool {
+        self.normalize || !self.mean.is_empty()
+    }
+
+    /// Scales and centres a row, where that was asked for.
+    fn change(&self, kernels: &Kernels, row: &mut [f32], bias: &mut f32) {
+        if self.normalize {
+            let length = length(kernels, row, *bias);
+            if length > 0.0 {
+                (kernels.scale)(1.0 / length, row);
+                *bias /= length;
+            }
+        }
+        if let Some((mean_bias, mean)) = self.mean.split_last() {
+            for (x, mean) in row.iter_mut().zip(mean) {
+                *x -= mean;
+            }
+            *bias -= mean_bias;
+        }
+    }
+
+    /// The additional coordinates of a row, and its length with them.
+    fn beside(
+        &self,
+        kernels: &Kernels,
+        row: &[f32],
+        bias: f32,
+    ) -> (impl Iterator<Item = f32> + use<>, f32) {
+        let mut length = length(kernels, row, bias);
+        let missing = self.mips.then(|| {
+            let square = |x: f32| f64::from(x) * f64::from(x);
+            let missing = (square(self.longest) - square(length)).max(0.0);
+            length = length.max(self.longest);
+            missing.sqrt() as f32
+        });
+        (self.append_bias.then_some(bias).into_iter().chain(missing), length)
+    }
 }
 
-/// A block of rows in the form that is hashed.
+/// Rows in the form that is hashed.
+#[derive(Debug)]
+pub(super) struct Block<'a> {
+    /// The rows.
+    pub(super) vectors: Vectors<'a>,
+    width: usize,
+    biases: &'a [f32],
+    /// Their additional coordinates.
+    pub(super) extras: &'a [f32],
+    /// Their lengths, with the additional coordinates.
+    pub(super) lengths: &'a [f32],
+}
+
+/// Memory for a block of rows in the form that is hashed.
 #[derive(Debug)]
 pub(super) struct Stage {
     shape: Shape,
@@ -124,22 +176,6 @@ impl Stage {
         self.vectors.as_slice().len() / self.vectors.stride()
     }
 
-    /// The rows.
-    pub(super) fn vectors(&self) -> Vectors<'_> {
-        let (values, stride) = (self.vectors.as_slice(), self.vectors.stride());
-        Vectors::Dense { values, stride, n: self.lengths.len() }
-    }
-
-    /// Their additional coordinates.
-    pub(super) fn extras(&self) -> &[f32] {
-        &self.extras
-    }
-
-    /// Their lengths, with the additional coordinates.
-    pub(super) fn lengths(&self) -> &[f32] {
-        &self.lengths
-    }
-
     /// Calls `work` for every block of a shard.
     fn load_all(
         &mut self,
@@ -147,86 +183,80 @@ impl Stage {
         transform: &Transform,
         layer: Layer<'_>,
         shard: usize,
-        mut work: impl FnMut(&Self),
+        mut work: impl FnMut(&Block<'_>),
     ) {
         let (rows, block) = (layer.0.stripes().len(shard), self.rows());
         let mut places = std::mem::take(&mut self.places);
         for first in (0..rows).step_by(block) {
             places.clear();
             places.extend(first..rows.min(first + block));
-            self.load(kernels, transform, layer, (shard, &places));
-            work(self);
+            work(&self.load(kernels, transform, layer, (shard, &places)));
         }
         self.places = places;
     }
 
-    /// Gathers the rows at the ascending `places` of a shard and transforms them.
-    pub(super) fn load(
-        &mut self,
+    /// The rows at the ascending `places` of a shard, transformed. They stay where they are if they
+    /// lie side by side and nothing is done to them.
+    pub(super) fn load<'a>(
+        &'a mut self,
         kernels: &Kernels,
         transform: &Transform,
-        (weights, bias): Layer<'_>,
+        (weights, bias): Layer<'a>,
         (shard, places): (usize, &[usize]),
-    ) {
-        let (width, stride) = (self.shape.width, weights.stride());
+    ) -> Block<'a> {
+        let Self { shape: Shape { width, .. }, ref mut vectors, .. } = *self;
         self.biases.clear();
-        let mut i = 0;
-        for run in places.chunk_by(|a, b| a + 1 == *b) {
-            let tile = (shard, run[0], run.len());
-            for row in weights.tile(kernels, tile, &mut self.room).chunks(stride) {
-                self.vectors.row_mut(i)[..width].copy_from_slice(&row[..width]);
-                i += 1;
-            }
+        for run in places.chunk_by(follow) {
             match bias.filter(|_| transform.append_bias) {
                 Some(bias) => {
+                    let tile = (shard, run[0], run.len());
                     self.biases.extend_from_slice(bias.tile(kernels, tile, &mut self.room));
                 }
-                None => self.biases.resize(i, 0.0),
+                None => self.biases.resize(self.biases.len() + run.len(), 0.0),
             }
         }
+        let stride = weights.stride();
+        let (values, stride) = if !transform.changes() && places.is_sorted_by(follow) {
+            let first = places.first().copied().unwrap_or_default();
+            (weights.tile(kernels, (shard, first, places.len()), &mut self.room), stride)
+        } else {
+            let mut biases = self.biases.iter_mut();
+            let mut i = 0;
+            for run in places.chunk_by(follow) {
+                let tile = (shard, run[0], run.len());
+                let rows = weights.tile(kernels, tile, &mut self.room).chunks(stride);
+                for (from, bias) in rows.zip(&mut biases) {
+                    let row = &mut vectors.row_mut(i)[..width];
+                    row.copy_from_slice(&from[..width]);
+                    transform.change(kernels, row, bias);
+                    i += 1;
+                }
+            }
+            (vectors.as_slice(), vectors.stride())
+        };
         self.extras.clear();
         self.lengths.clear();
-        for i in 0..places.len() {
-            self.transform(kernels, transform, i);
+        for (row, &bias) in values.chunks(stride).zip(&self.biases) {
+            let (extras, length) = transform.beside(kernels, &row[..width], bias);
+            self.extras.extend(extras);
+            self.lengths.push(length);
         }
+        let vectors = Vectors::Dense { values, stride, n: places.len() };
+        Block { vectors, width, biases: &self.biases, extras: &self.extras, lengths: &self.lengths }
     }
+}
 
-    /// Transforms row `i`, and appends its additional coordinates and its length.
-    fn transform(&mut self, kernels: &Kernels, transform: &Transform, i: usize) {
-        let row = self.vectors.row_mut(i);
-        let mut bias = self.biases[i];
-        if transform.normalize {
-            let length = length(kernels, row, bias);
-            if length > 0.0 {
-                (kernels.scale)(1.0 / length, row);
-                bias /= length;
-            }
-        }
-        if let Some((mean_bias, mean)) = transform.mean.split_last() {
-            for (x, mean) in row.iter_mut().zip(mean) {
-                *x -= mean;
-            }
-            bias -= mean_bias;
-        }
-        self.biases[i] = bias;
-        if transform.append_bias {
-            self.extras.push(bias);
-        }
-        let mut length = length(kernels, row, bias);
-        if transform.mips {
-            let square = |x: f32| f64::from(x) * f64::from(x);
-            let missing = (square(transform.longest) - square(length)).max(0.0);
-            self.extras.push(missing.sqrt() as f32);
-            length = length.max(transform.longest);
-        }
-        self.lengths.push(length);
-    }
+/// Whether place `b` comes right after `a`.
+const fn follow(a: &usize, b: &usize) -> bool {
+    *a + 1 == *b
+}
 
+impl Block<'_> {
     /// Adds every row, its bias last, to `sums`.
     fn add_to(&self, sums: &mut [f64]) {
-        for i in 0..self.lengths.len() {
-            let row = &self.vectors.row(i)[..self.shape.width];
-            for (sum, &x) in sums.iter_mut().zip(row.iter().chain(&self.biases[i..=i])) {
+        for (i, bias) in self.biases.iter().enumerate() {
+            let row = self.vectors.get(i, self.width).dense.iter();
+            for (sum, &x) in sums.iter_mut().zip(row.chain([bias])) {
                 *sum += f64::from(x);
             }
         }

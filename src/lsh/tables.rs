@@ -1,11 +1,12 @@
 //! Hash tables as flat arrays: for each table, the ids ordered by bucket, and where buckets start.
 //!
-//! A table is built from the stored codes by counting sort. Tables are built in parallel, a few
-//! by each task, so that the codes of a row (which lie side by side) are read together. All rows
-//! stand in the arrays whatever the cap of a bucket: of a bucket that holds more, the ids that
+//! A table is built from the stored codes by counting sort. Tables are built in parallel, each by
+//! one task. All rows stand in the arrays whatever the cap of a bucket: of a bucket that holds more, the ids that
 //! count stand first (a reservoir) or last (first in, first out), and only those are handed out.
 
+mod codes;
 mod overlay;
+mod sort;
 mod stats;
 
 use rayon::prelude::*;
@@ -14,12 +15,11 @@ use crate::config::{BucketPolicy, TablesConfig};
 use crate::rng::{Rng, Stream};
 use crate::rows::{SHARDS, Stripes};
 
+use codes::Codes;
 use overlay::Overlay;
 
+pub use codes::ShardCodes;
 pub use stats::TableStats;
-
-/// Tables that one task builds together: their codes of a row fill one cache line.
-const GROUP: usize = 32;
 
 /// Which ids count in a bucket that holds many. A build inserts the rows in the order they have in
 /// memory, so that of a queue the last ones in that order are kept until others are inserted.
@@ -77,7 +77,7 @@ pub struct HashTables {
     n_tables: usize,
     n_buckets: usize,
     cap: Cap,
-    codes: Vec<u16>,
+    codes: Codes,
     starts: Vec<u32>,
     ids: Vec<u32>,
     /// Rows that no table shall hold, by slot.
@@ -95,7 +95,7 @@ impl HashTables {
             n_tables,
             n_buckets,
             cap: Cap::NONE,
-            codes: vec![0; stripes.slots() * n_tables],
+            codes: Codes::new(stripes, n_tables),
             starts: vec![0; n_tables * (n_buckets + 1)],
             ids: vec![0; n_tables * stripes.rows()],
             removed: vec![false; stripes.slots()],
@@ -110,39 +110,30 @@ impl HashTables {
         self
     }
 
-    /// The codes of every shard's slots, `n_tables` a slot, to be written by one task each. The
-    /// tables hold the rows by their old codes until they are built.
+    /// The codes of every shard's rows, to be written by one task each. The tables hold the rows by
+    /// their old codes until they are built.
     #[must_use]
-    pub fn codes_mut(&mut self) -> [&mut [u16]; SHARDS] {
+    pub fn codes_mut(&mut self) -> [ShardCodes<'_>; SHARDS] {
         self.overlay.waiting = true;
-        let codes = self.stripes.per_shard() * self.n_tables;
-        let mut rest = &mut self.codes[..];
-        std::array::from_fn(|_| rest.split_off_mut(..codes).unwrap_or_default())
+        self.codes.shards_mut()
     }
 
-    /// The codes of row `id`, one a table.
-    #[must_use]
-    pub fn codes(&self, id: u32) -> &[u16] {
-        &self.codes[self.stripes.slot(id) as usize * self.n_tables..][..self.n_tables]
+    /// The codes by which row `id` was inserted, one a table.
+    pub fn codes_of(&self, id: u32) -> impl Iterator<Item = u16> {
+        self.codes.of(id)
     }
 
     /// Sorts all ids into their buckets, but those that were removed.
     pub fn build(&mut self) {
-        let Self { stripes, n_tables, n_buckets, cap, codes, starts, ids, removed, overlay } = self;
+        let Self { stripes, n_buckets, cap, codes, starts, ids, removed, overlay, .. } = self;
         overlay.clear();
-        let groups = starts
-            .par_chunks_mut(GROUP * (*n_buckets + 1))
-            .zip(ids.par_chunks_mut(GROUP * stripes.rows()));
-        groups.enumerate().for_each(|(group, (starts, ids))| {
-            let first = group * GROUP;
-            let rows = || slots(*stripes, codes, removed, *n_tables, first);
-            build_group((starts, *n_buckets), (ids, stripes.rows()), rows);
+        let removed = if removed.contains(&true) { &removed[..] } else { &[] };
+        let tables = starts.par_chunks_mut(*n_buckets + 1).zip(ids.par_chunks_mut(stripes.rows()));
+        tables.enumerate().for_each(|(table, (starts, ids))| {
+            sort::sort((codes, table), (*stripes, removed), starts, ids);
             if cap.policy == BucketPolicy::Reservoir {
-                let tables = starts.chunks(*n_buckets + 1).zip(ids.chunks_mut(stripes.rows()));
-                for (table, (starts, ids)) in (first..).zip(tables) {
-                    for (code, &[start, end]) in starts.array_windows().enumerate() {
-                        cap.settle(table, code, &mut ids[start as usize..end as usize]);
-                    }
+                for (code, &[start, end]) in starts.array_windows().enumerate() {
+                    cap.settle(table, code, &mut ids[start as usize..end as usize]);
                 }
             }
         });
@@ -161,12 +152,6 @@ impl HashTables {
     #[inline]
     pub fn occupancy(&self, table: usize, code: u16) -> usize {
         self.whole(table, code).len()
-    }
-
-    /// The codes by which row `id` was inserted, one a table.
-    #[must_use]
-    pub fn codes_of(&self, id: u32) -> &[u16] {
-        &self.codes[self.stripes.slot(id) as usize * self.n_tables..][..self.n_tables]
     }
 
     /// Ids that count in a bucket; no more than there are.
@@ -209,59 +194,6 @@ impl HashTables {
         let (start, end) = (self.starts[at] as usize, self.starts[at + 1] as usize);
         let first = table * self.stripes.rows();
         &self.ids[first + start..first + end]
-    }
-}
-
-/// Every id with its codes in the tables from `first` on.
-fn slots<'a>(
-    stripes: Stripes,
-    codes: &'a [u16],
-    removed: &'a [bool],
-    n_tables: usize,
-    first: usize,
-) -> impl Iterator<Item = (u32, &'a [u16])> {
-    let last = (first + GROUP).min(n_tables);
-    (0..SHARDS).flat_map(move |shard| {
-        let slots = shard * stripes.per_shard();
-        let codes = codes[slots * n_tables..].chunks_exact(n_tables);
-        let rows = codes.zip(&removed[slots..]).take(stripes.len(shard)).enumerate();
-        rows.filter(|(_, (_, removed))| !**removed)
-            .map(move |(local, (codes, _))| ((local * SHARDS + shard) as u32, &codes[first..last]))
-    })
-}
-
-/// Counting sort of the same rows into several tables.
-fn build_group<'a, I: Iterator<Item = (u32, &'a [u16])>>(
-    (starts, n_buckets): (&mut [u32], usize),
-    (ids, n_rows): (&mut [u32], usize),
-    rows: impl Fn() -> I,
-) {
-    starts.fill(0);
-    for (_, codes) in rows() {
-        for (starts, &code) in starts.chunks_mut(n_buckets + 1).zip(codes) {
-            starts[code as usize + 1] += 1;
-        }
-    }
-    for starts in starts.chunks_mut(n_buckets + 1) {
-        let mut total = 0;
-        for start in starts {
-            total += *start;
-            *start = total;
-        }
-    }
-    // The starts serve as cursors, which leaves each at the start of the next bucket ...
-    for (id, codes) in rows() {
-        let tables = starts.chunks_mut(n_buckets + 1).zip(ids.chunks_mut(n_rows));
-        for ((starts, ids), &code) in tables.zip(codes) {
-            let at = &mut starts[code as usize];
-            ids[*at as usize] = id;
-            *at += 1;
-        }
-    }
-    // ... so they move back by one place.
-    for starts in starts.chunks_mut(n_buckets + 1) {
-        starts.copy_within(0..n_buckets, 1);
-        starts[0] = 0;
     }
 }
 

@@ -20,6 +20,7 @@ fn families() -> Vec<TablesConfig> {
         simhash(Projection::Gaussian),
         simhash(Projection::Rademacher),
         simhash(Projection::Sparse),
+        simhash(Projection::Hadamard),
         (FamilyConfig::Wta { bin_size: 8 }, 2),
         (FamilyConfig::Dwta { bin_size: 8 }, 2),
         (FamilyConfig::Doph { top: 10 }, 2),

@@ -14,6 +14,9 @@ const PAIRS: usize = 10_000;
 /// Standard errors that a rate may be off: chance alone exceeds them once in 16,000 times.
 const ERRORS: f64 = 4.0;
 
+const PROJECTIONS: [Projection; 4] =
+    [Projection::Gaussian, Projection::Rademacher, Projection::Sparse, Projection::Hadamard];
+
 fn kernels() -> Kernels {
     Kernels::available().next().unwrap()
 }
@@ -81,7 +84,7 @@ fn assert_as_often(pairs: impl Iterator<Item = (bool, bool)>, what: &str) {
 
 #[test]
 fn signs_agree_as_often_as_the_angle_says() {
-    for projection in [Projection::Gaussian, Projection::Rademacher, Projection::Sparse] {
+    for projection in PROJECTIONS {
         // For signs that are not Gaussian the probability is off by about 1 / (4 width), by the
         // fourth cumulant; that is well below the standard error of 10,000 pairs, 0.004.
         let (width, n_hashes) = (200, 2);

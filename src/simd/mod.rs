@@ -101,6 +101,17 @@ macro_rules! table {
                 c: &mut [f32],
                 ldc: usize
             )),
+            interleave: $entry!(hadamard::interleave(
+                values: &[f32],
+                shape: [usize; 2],
+                out: &mut [$crate::simd::Line]
+            )),
+            hadamard: $entry!(hadamard::hadamard(
+                functions: &$crate::simd::Hadamard<'_>,
+                vectors: (&[$crate::simd::Line], &[$crate::simd::Line]),
+                room: &mut [$crate::simd::Line],
+                codes: &mut [[u16; $crate::simd::LANES]]
+            )),
         }
     };
 }
@@ -111,6 +122,7 @@ mod aarch64;
 mod columns;
 mod element;
 mod gemm;
+mod hadamard;
 mod kernels;
 mod portable;
 #[cfg(test)]
@@ -122,6 +134,7 @@ mod x86;
 
 pub use element::Bf16;
 pub(crate) use element::dice;
+pub use hadamard::{Hadamard, Line};
 
 use columns::Lanes;
 
@@ -174,6 +187,22 @@ trait Isa: Copy {
     fn scale_by_power(self, v: Self::V, n: Self::V) -> Self::V;
     /// `v`, with zero where `x` is below `limit`; NaN lanes of `x` are not below anything.
     fn zero_below(self, x: Self::V, limit: Self::V, v: Self::V) -> Self::V;
+    /// Lane i of vector j becomes lane j of vector i.
+    #[inline(always)]
+    fn transpose(self, mut v: [Self::V; LANES]) -> [Self::V; LANES] {
+        let mut lanes = [[0.0; LANES]; LANES];
+        for (i, &v) in v.iter().enumerate() {
+            let mut line = [0.0; LANES];
+            self.store(&mut line, v);
+            for (lanes, x) in lanes.iter_mut().zip(line) {
+                lanes[i] = x;
+            }
+        }
+        for (v, lanes) in v.iter_mut().zip(&lanes) {
+            *v = self.load(lanes);
+        }
+        v
+    }
     /// Sum of the lanes of each vector, each in the same order.
     fn sums(self, v: [Self::V; 4]) -> [f32; 4];
 
@@ -242,6 +271,14 @@ pub type Momentum = fn(step: &MomentumStep, w: &mut [f32], m: &mut [f32], g: &[f
 pub type Gemm =
     fn(dims: [usize; 3], a: &[f32], lda: usize, b: &[f32], ldb: usize, c: &mut [f32], ldc: usize);
 
+/// The signature of [`Kernels::hadamard`].
+pub type HadamardCodes = fn(
+    functions: &Hadamard<'_>,
+    vectors: (&[Line], &[Line]),
+    room: &mut [Line],
+    codes: &mut [[u16; LANES]],
+);
+
 /// The kernels of one instruction set, chosen once for a network.
 ///
 /// # Panics
@@ -305,6 +342,14 @@ pub struct Kernels {
     /// Every entry of `C` takes its products in ascending order of k, rounded alike, wherever it
     /// stands. So it has the same bits however the rows and columns are split over calls.
     pub gemm: Gemm,
+    /// Puts up to [`LANES`] vectors side by side: lane i of `out[j]` is coordinate j of vector i,
+    /// and 0 where there is none. `shape` is how many they are, and the distance between the
+    /// starts of two; each is as long as `out`.
+    pub interleave: fn(values: &[f32], shape: [usize; 2], out: &mut [Line]),
+    /// Codes of [`LANES`] vectors side by side, which come with their additional coordinates: lane
+    /// i of `codes[t]` is code t of vector i. A vector is as long as a transform; `room` is three
+    /// times that. The codes are the same on every instruction set.
+    pub hadamard: HadamardCodes,
 }
 
 impl Kernels {

@@ -15,11 +15,12 @@ use std::arch::x86_64::{
     _mm512_div_ps, _mm512_fmadd_ps, _mm512_i32gather_ps, _mm512_loadu_ps, _mm512_loadu_si512,
     _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_permute_ps,
     _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_ps, _mm512_shuffle_f32x4,
-    _mm512_slli_epi32, _mm512_sqrt_ps, _mm512_storeu_ps, _mm512_sub_ps,
+    _mm512_shuffle_ps, _mm512_slli_epi32, _mm512_sqrt_ps, _mm512_storeu_ps, _mm512_sub_ps,
+    _mm512_unpackhi_ps, _mm512_unpacklo_ps,
 };
 
 use super::columns::Lanes;
-use super::{Bf16, Isa, Kernels, LANES, columns, gemm, kernels, updates};
+use super::{Bf16, Isa, Kernels, LANES, columns, gemm, hadamard, kernels, updates};
 
 /// To the nearest integer, halves to the even one.
 const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
@@ -32,7 +33,7 @@ struct Avx512(());
 macro_rules! instruction {
     ($name:ident($($arg:ident),+) = $intrinsic:expr) => {
         #[inline(always)]
-        fn $name(self, $($arg: Self::V),+) -> Self::V {
+        fn $name(self, $($arg: __m512),+) -> __m512 {
             // SAFETY: the token.
             unsafe { $intrinsic($($arg),+) }
         }
@@ -49,6 +50,14 @@ impl Avx512 {
         let second = unsafe { _mm512_shuffle_f32x4::<SECOND>(a, b) };
         self.add(first, second)
     }
+
+    // What two vectors make together, quarter by quarter or of their quarters.
+    instruction!(first_pairs(a, b) = _mm512_unpacklo_ps);
+    instruction!(second_pairs(a, b) = _mm512_unpackhi_ps);
+    instruction!(first_halves(a, b) = _mm512_shuffle_ps::<0b01_00_01_00>);
+    instruction!(second_halves(a, b) = _mm512_shuffle_ps::<0b11_10_11_10>);
+    instruction!(even_quarters(a, b) = _mm512_shuffle_f32x4::<0b10_00_10_00>);
+    instruction!(odd_quarters(a, b) = _mm512_shuffle_f32x4::<0b11_01_11_01>);
 
     /// Adds the vector to itself reordered inside each quarter.
     #[inline(always)]
@@ -126,6 +135,29 @@ impl Isa for Avx512 {
         let kept: __mmask16 = unsafe { _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(x, limit) };
         // SAFETY: the token.
         unsafe { _mm512_maskz_mov_ps(kept, v) }
+    }
+
+    #[inline(always)]
+    fn transpose(self, mut v: [__m512; LANES]) -> [__m512; LANES] {
+        // First squares of four by four inside the quarters, then the quarters.
+        for rows in v.as_chunks_mut::<4>().0 {
+            let (a, b) = (self.first_pairs(rows[0], rows[1]), self.second_pairs(rows[0], rows[1]));
+            let (c, d) = (self.first_pairs(rows[2], rows[3]), self.second_pairs(rows[2], rows[3]));
+            rows[0] = self.first_halves(a, c);
+            rows[1] = self.second_halves(a, c);
+            rows[2] = self.first_halves(b, d);
+            rows[3] = self.second_halves(b, d);
+        }
+        for i in 0..4 {
+            let (a, b) = (self.even_quarters(v[i], v[i + 4]), self.odd_quarters(v[i], v[i + 4]));
+            let (c, d) =
+                (self.even_quarters(v[i + 8], v[i + 12]), self.odd_quarters(v[i + 8], v[i + 12]));
+            v[i] = self.even_quarters(a, c);
+            v[i + 4] = self.even_quarters(b, d);
+            v[i + 8] = self.odd_quarters(a, c);
+            v[i + 12] = self.odd_quarters(b, d);
+        }
+        v
     }
 
     #[inline(always)]

@@ -59,7 +59,7 @@ impl HashTables {
         let slot = self.stripes.slot(id) as usize;
         let stood = !std::mem::replace(&mut self.removed[slot], false);
         for (table, &code) in codes.iter().enumerate() {
-            let old = std::mem::replace(&mut self.codes[slot * self.n_tables + table], code);
+            let old = std::mem::replace(self.codes.at(id, table), code);
             if self.overlay.waiting || (stood && old == code) {
                 continue;
             }
@@ -77,7 +77,7 @@ impl HashTables {
             return;
         }
         for table in 0..self.n_tables {
-            let code = self.codes[slot * self.n_tables + table];
+            let code = *self.codes.at(id, table);
             self.edit(table, code, |ids| ids.retain(|&other| other != id));
         }
     }

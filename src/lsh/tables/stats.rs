@@ -66,7 +66,7 @@ impl HashTables {
     /// Bytes of ids, bucket starts, stored codes and what changed since the last build.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of_val(self.codes.as_slice())
+        self.codes.bytes()
             + size_of_val(self.starts.as_slice())
             + size_of_val(self.ids.as_slice())
             + size_of_val(self.removed.as_slice())

@@ -1,5 +1,6 @@
 //! Every kernel of every instruction set of this machine against `f64`.
 
+mod hadamard;
 mod rows;
 mod updates;
 
