@@ -14,7 +14,7 @@ impl Sampled {
     /// inserted.
     pub fn replace_sampler(&mut self, config: &SamplerConfig) -> Sampler {
         let width = self.weights.weights().width();
-        let new = Sampler::new(config, self.stripes(), width);
+        let new = Sampler::new(config, self.stripes(), width).expecting(self.input_norm);
         std::mem::replace(&mut self.sampler, new)
     }
 

@@ -3,6 +3,7 @@
 use crate::config::Loss;
 use crate::rng::{Rng, Stream};
 use crate::rows::{Matrix, SHARDS};
+use crate::lsh::Index;
 use crate::phases::Phase;
 use crate::sampler::{Drawn, Pool, Query};
 use crate::simd::Kernels;
@@ -85,14 +86,15 @@ impl Sampled {
         watch.phases.rows_computed += output.active.ids.len() as u64;
     }
 
-    /// Length of the input of sample `i` as it is hashed, with its 1 for the bias.
+    /// Length of the input of sample `i` as it is hashed, with its coordinate for the bias.
     pub(super) fn query_length(&self, kernels: &Kernels, inputs: Inputs<'_>, i: usize) -> f32 {
         let x = match inputs {
             Inputs::Dense(inputs) => inputs.row(i),
             Inputs::Sparse(lists) => lists.of(i).1,
         };
-        let one = f32::from(u8::from(self.bias.is_some()));
-        ((kernels.dot)(x, x) + one).sqrt()
+        let unit = self.sampler.index().map_or(1.0, Index::bias_unit);
+        let unit = if self.bias.is_some() { unit } else { 0.0 };
+        unit.mul_add(unit, (kernels.dot)(x, x)).sqrt()
     }
 
     /// Looks up a block in the tables: appends the neurons found for each sample, without labels or fill;

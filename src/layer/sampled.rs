@@ -35,6 +35,8 @@ pub struct Sampled {
     sums: Option<SharedSums>,
     activation: Activation,
     norm: f32,
+    /// Euclidean norm of the inputs, where it is known.
+    pub(super) input_norm: f32,
     number: u64,
 }
 
@@ -84,7 +86,8 @@ impl Sampled {
         let sizes = (config.units, place.inputs);
         let weights = Rows::random_as(config.dtype, sizes, std, (place.seed, place.number));
         Self {
-            sampler: Sampler::new(&config.sampler, weights.stripes(), place.inputs),
+            sampler: Sampler::new(&config.sampler, weights.stripes(), place.inputs)
+                .expecting(place.input_norm),
             bias: config.bias.then(|| Param::new(Rows::column(config.units), optimizer)),
             // Where all neurons are computed by products, nothing is raced for.
             sums: place.sums(&weights).filter(|_| place.sparse || !is_full(&config.sampler)),
@@ -93,6 +96,7 @@ impl Sampled {
             rooms: PerThread::default(),
             activation: config.activation,
             norm: config.norm.unwrap_or(0.0),
+            input_norm: place.input_norm,
             number: place.number,
         }
     }

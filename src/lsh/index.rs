@@ -52,6 +52,17 @@ impl Index {
         }
     }
 
+    /// Says how long queries are, from the next refresh on; else they are taken to have length 1.
+    pub const fn expect(&mut self, length: f32) {
+        self.transform.expect(length);
+    }
+
+    /// What a query has where rows have their bias, as they are hashed.
+    #[must_use]
+    pub const fn bias_unit(&self) -> f32 {
+        self.transform.unit()
+    }
+
     /// The hash functions that the tables were built with.
     #[must_use]
     pub const fn hash(&self) -> &HashFamily {
@@ -101,7 +112,7 @@ impl Index {
 
     /// Writes the codes of queries, which are inputs of the layer; it `has_bias` or not.
     ///
-    /// With `append_bias` a query has a 1 where rows have their bias (a 0 where there is none),
+    /// With `append_bias` a query has a constant where rows have their bias (a 0 where there is none),
     /// and a 0 where rows have the coordinate that makes them equally long: so every inner product
     /// is that of the rows as they are. Nothing else is done to a query. Its length changes no
     /// code, and it is the rows that are centred: their inner products with it all change by the
@@ -125,8 +136,9 @@ impl Index {
 
     /// The additional coordinates of a query.
     fn query_extras(&self, has_bias: bool) -> impl Iterator<Item = f32> {
-        let one = self.config.append_bias.then_some(f32::from(u8::from(has_bias)));
-        one.into_iter().chain(self.config.mips.then_some(0.0))
+        let unit = if has_bias { self.bias_unit() } else { 0.0 };
+        let unit = self.config.append_bias.then_some(unit);
+        unit.into_iter().chain(self.config.mips.then_some(0.0))
     }
 
     /// The cosines of a query and rows `ids`, of both as they are hashed: of the rows with what is
@@ -184,6 +196,9 @@ impl Index {
         stages.ensure(|| Stage::new(hash.shape(), BLOCK));
         scratch.ensure(|| Scratch::new(hash, stripes.per_shard()));
         let layer = (weights.weights(), bias.map(Param::weights));
+        if transform.balance(kernels, layer) {
+            moved.fill(true);
+        }
         if transform.depends_on_all() {
             moved.fill(true);
             transform.fit(kernels, layer, stages);

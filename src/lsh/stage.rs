@@ -1,7 +1,7 @@
 //! Rows on their way to the hash functions: gathered, and brought to the form that is hashed.
 //!
-//! In this order, each step only where it was asked for. The bias becomes one more coordinate;
-//! queries have a 1 there. A row is scaled to length 1, so that inner products with it are those
+//! In this order, each step only where it was asked for. The bias becomes one more coordinate,
+//! balanced against the weights ([`Transform::balance`]); queries have the other factor there. A row is scaled to length 1, so that inner products with it are those
 //! of its direction. The mean row is subtracted, which changes all inner products with a query by
 //! the same amount, and leaves angles that differ more than before where all rows share a
 //! direction. One more coordinate makes all rows equally long; queries have a 0 there, so that the
@@ -26,6 +26,9 @@ pub(super) const BLOCK: usize = 64;
 /// Floats of the rows in a block at most, unless there would be fewer than eight of them.
 const FLOATS: usize = 1 << 18;
 
+/// Rows by which the biases are balanced.
+const BALANCED: usize = 4096;
+
 /// Weights and biases of a layer.
 pub(super) type Layer<'a> = (&'a Rows, Option<&'a Rows>);
 
@@ -37,6 +40,10 @@ pub(super) struct Transform {
     normalize: bool,
     center: bool,
     mips: bool,
+    /// What a query has where rows have their bias, which is divided by it.
+    unit: f32,
+    /// Length of the queries.
+    expected: f32,
     /// The mean row with its bias; zeros unless rows are centred.
     mean: Vec<f32>,
     /// The largest length of a row.
@@ -50,7 +57,46 @@ impl Transform {
         let &TablesConfig { append_bias, normalize, center, mips, .. } = config;
         let mean = vec![0.0; if center { shape.width + 1 } else { 0 }];
         let sums = vec![0.0; mean.len() * SHARDS];
-        Self { append_bias, normalize, center, mips, mean, longest: 0.0, sums }
+        let (unit, expected, longest) = (1.0, 1.0, 0.0);
+        Self { append_bias, normalize, center, mips, unit, expected, mean, longest, sums }
+    }
+
+    /// Says how long queries are.
+    pub(super) const fn expect(&mut self, length: f32) {
+        self.expected = length;
+    }
+
+    /// What a query has where rows have their bias.
+    pub(super) const fn unit(&self) -> f32 {
+        self.unit
+    }
+
+    /// Balances the bias against the weights; whether that changed anything.
+    ///
+    /// An inner product `w h + b` stays the same when the coordinate of the bias is `b / u` in the
+    /// rows and `u` in the queries. The angle does not: biases that are large against the weights
+    /// turn all rows the same way. The cosine is largest where the product of the lengths,
+    /// `(w^2 + b^2 / u^2) (h^2 + u^2)`, is least: at `u^2 = h b / w`. The lengths are taken from
+    /// a sample of the rows, and u in steps of half a power of two, so that it seldom changes; and
+    /// it is a function of the weights as they are, so that a loaded network finds the same.
+    pub(super) fn balance(&mut self, kernels: &Kernels, (weights, bias): Layer<'_>) -> bool {
+        let mut unit = 1.0;
+        if let Some(bias) = bias.filter(|_| self.append_bias) {
+            let (rows, mut row) = (weights.stripes().rows(), vec![0.0; weights.stride()]);
+            let n = BALANCED.min(rows);
+            let (mut of_weights, mut of_biases) = (0.0, 0.0);
+            for i in 0..n {
+                let id = (i * rows / n) as u32;
+                weights.read(kernels, id, &mut row);
+                of_weights += f64::from((kernels.dot)(&row, &row));
+                of_biases += f64::from(bias.row(id)[0]).powi(2);
+            }
+            let best = f64::from(self.expected).sqrt() * (of_biases / of_weights).powf(0.25);
+            if best.is_finite() {
+                unit = ((2.0 * best.log2()).round().clamp(0.0, 16.0) * 0.5).exp2() as f32;
+            }
+        }
+        std::mem::replace(&mut self.unit, unit) != unit
     }
 
     /// Whether a row is hashed differently when another changes.
@@ -210,7 +256,8 @@ impl Stage {
             match bias.filter(|_| transform.append_bias) {
                 Some(bias) => {
                     let tile = (shard, run[0], run.len());
-                    self.biases.extend_from_slice(bias.tile(kernels, tile, &mut self.room));
+                    let biases = bias.tile(kernels, tile, &mut self.room).iter();
+                    self.biases.extend(biases.map(|bias| bias / transform.unit));
                 }
                 None => self.biases.resize(self.biases.len() + run.len(), 0.0),
             }

@@ -208,12 +208,23 @@ impl Network {
         all
     }
 
-    /// Sets the biases of the output layer, one for each neuron; nothing where it has none.
-    pub fn set_output_bias(&mut self, values: &[f32]) {
-        if let (_, Some(bias)) = self.output.params_mut() {
-            bias.weights_mut().assign(values.iter().copied());
-        }
+    /// Sets the biases of the output layer, one for each neuron.
+    ///
+    /// # Errors
+    ///
+    /// If it has no biases, there are more or fewer values, or one is not finite.
+    pub fn set_output_bias(&mut self, values: &[f32]) -> Result<()> {
+        let units = self.output.units();
+        let (_, bias) = self.output.params_mut();
+        let fine = bias.is_some() && values.len() == units && values.iter().all(|x| x.is_finite());
+        let Some(bias) = bias.filter(|_| fine) else {
+            let found = format!("{} values", values.len());
+            let wanted = format!("a finite one for each of {units} outputs, which have biases");
+            return Err(Error::Shape { name: "bias", found, wanted });
+        };
+        bias.weights_mut().assign(values.iter().copied());
         self.rehash_all();
+        Ok(())
     }
 
     /// Every parameter, in the order of [`Network::params`]. Rows that are changed by hand are

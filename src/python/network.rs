@@ -237,11 +237,7 @@ impl PyNetwork {
     /// Sets the biases of the output layer.
     fn set_output_bias(&self, py: Python<'_>, values: PyReadonlyArray1<'_, f32>) -> PyResult<()> {
         let values = values.as_slice()?;
-        let set = |network: &mut Network, _: &Watch| {
-            network.set_output_bias(values);
-            Ok(())
-        };
-        self.run(py, set, None)
+        self.run(py, |network, _| network.set_output_bias(values), None)
     }
 
     /// The best `k` labels of every row.

@@ -140,6 +140,15 @@ impl Sampler {
         }
     }
 
+    /// The same for inputs of the given length, which the tables are tuned to.
+    #[must_use]
+    pub fn expecting(mut self, length: f32) -> Self {
+        if let Some(index) = self.index_mut() {
+            index.expect(length);
+        }
+        self
+    }
+
     /// The hash index, where there is one.
     #[must_use]
     pub fn index(&self) -> Option<&Index> {

@@ -1,0 +1,103 @@
+"""What is known of the labels before training: how often each occurs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slide_rs.labels import Targets
+
+if TYPE_CHECKING:
+    from slide_rs.network import Network
+
+__all__ = ["begin_at_frequencies", "output_bias"]
+
+#: Labels that are counted at a time, so that what is made on the way stays small.
+CHUNK = 1 << 20
+
+
+def begin_at_frequencies(
+    net: Network, y: Targets, weight: NDArray[np.float32] | None = None
+) -> None:
+    """Set the output biases of a network by `output_bias`, unless it was trained before."""
+    config, core = net.config, net._core
+    if core.steps or not config.output.bias:
+        return
+    bias = output_bias(y, config.output.units, config.loss, weight)
+    if bias is not None:
+        core.set_output_bias(bias)
+
+
+def output_bias(
+    y: Targets, n_labels: int, loss: str, weight: NDArray[np.float32] | None = None
+) -> NDArray[np.float32] | None:
+    """Return the biases with which an output that knows no features is right about frequencies.
+
+    With a softmax the log of the share of each label, up to a constant that changes no
+    probability: the mean over the labels of all rows is 0. With a sigmoid the log of the odds. Half
+    of a mean occurrence is added to each. Without it training begins with all labels equally likely, and
+    has to push each of the many rare ones down first; Lin et al., "Focal loss for dense object
+    detection", ICCV 2017, section 3.3, begin so with two classes.
+
+    Parameters
+    ----------
+    y : arrays of `labels.targets`
+        The labels.
+    n_labels : int
+        The number of outputs.
+    loss : str
+        As in `Network`.
+    weight : float32 array, optional
+        Weight of each row.
+
+    Returns
+    -------
+    float32 array of shape (n_labels,), or None
+        None for losses that know no probabilities, and where no row has a label.
+
+    Examples
+    --------
+    >>> y = np.array([0, 1, 2, 4]), np.array([0, 0, 0, 1])
+    >>> output_bias(y, 3, "softmax").astype(float).round(2).tolist()
+    [0.2, -0.99, -1.84]
+    """
+    if loss not in ("softmax", "softmax_per_label", "sigmoid"):
+        return None
+    counts = _occurrences(y, n_labels, weight, shared=loss == "softmax")
+    total = counts.sum()
+    if total == 0.0:
+        return None
+    if loss == "sigmoid":
+        rows = float(len(y[0]) - 1 if weight is None else weight.sum(dtype=np.float64))
+        counts = np.minimum(counts, rows)
+        return np.log((counts + 0.5) / (rows - counts + 0.5)).astype(np.float32)
+    bias = np.log(counts + 0.5 * total / len(y[1]))
+    bias -= np.dot(bias, counts) / total
+    return bias.astype(np.float32)
+
+
+def _occurrences(
+    y: Targets, n_labels: int, weight: NDArray[np.float32] | None, *, shared: bool
+) -> NDArray[np.float64]:
+    """Count the labels by their targets; those of a row share one occurrence, or have one each."""
+    indptr, ids = y[0], y[1]
+    counts = np.zeros(n_labels)
+    start, rows = 0, len(indptr) - 1
+    while start < rows:
+        stop = int(np.searchsorted(indptr, indptr[start] + CHUNK, side="right")) - 1
+        stop = min(max(stop, start + 1), rows)
+        first, last = int(indptr[start]), int(indptr[stop])
+        lengths = np.diff(indptr[start : stop + 1])
+        of_label = np.ones(last - first) if len(y) == 2 else y[2][first:last].astype(np.float64)
+        row = np.repeat(np.arange(stop - start), lengths)
+        if shared:
+            mass = np.bincount(row, of_label, stop - start)
+            of_label /= np.where(mass > 0.0, mass, 1.0)[row]
+        if weight is not None:
+            of_label *= weight[start:stop][row]
+        # Ids are below `n_labels`: `labels.targets` has seen to it.
+        counts += np.bincount(ids[first:last], of_label, n_labels)
+        start = stop
+    return counts
