@@ -76,10 +76,11 @@ impl HashFamily {
         };
         let seed = config.seed.unwrap_or(0);
         let functions = match config.family {
-            FamilyConfig::Simhash { projection: Projection::Hadamard } => {
+            FamilyConfig::Simhash { projection: Some(Projection::Hadamard) } => {
                 Functions::Hadamard(Hadamard::new(shape, seed, generation))
             }
             FamilyConfig::Simhash { projection } => {
+                let projection = projection.unwrap_or(Projection::Gaussian);
                 Functions::SimHash(SimHash::new(projection, shape, seed, generation))
             }
             FamilyConfig::Wta { bin_size } => {
