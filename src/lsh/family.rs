@@ -56,7 +56,7 @@ pub struct HashScratch {
     floats: Vec<f32>,
     keys: Vec<u64>,
     bins: Vec<u64>,
-    room: Room,
+    room: Box<Room>,
     codes: Vec<u16>,
     /// The additional coordinates of queries.
     pub(super) extras: Vec<f32>,
@@ -226,11 +226,11 @@ impl HashFamily {
     /// Memory for [`HashFamily::codes`] of up to `vectors` vectors.
     #[must_use]
     pub fn scratch(&self, vectors: usize) -> HashScratch {
-        let mut room = Room::default();
+        let mut room = Box::<Room>::default();
         let (floats, keys, bins) = match &self.functions {
             Functions::SimHash(family) => (family.scratch(vectors), 0, 0),
             Functions::Hadamard(family) => {
-                room = family.room();
+                *room = family.room();
                 (0, 0, 0)
             }
             Functions::Wta(family) => (family.scratch(), 0, 0),

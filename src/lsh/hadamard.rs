@@ -96,10 +96,11 @@ impl Hadamard {
             }
             Vectors::Sparse { .. } => {
                 vectors.fill([0.0; LANES]);
-                for lane in 0..n {
-                    let vector = all.get(first + lane, width);
+                let coordinates = &mut vectors[..width];
+                for (lane, i) in (first..first + n).enumerate() {
+                    let vector = all.get(i, width);
                     for (&id, &value) in vector.ids.iter().zip(vector.values) {
-                        vectors[..width][id as usize][lane] = value;
+                        coordinates[id as usize][lane] = value;
                     }
                 }
             }
