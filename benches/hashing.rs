@@ -49,7 +49,7 @@ fn main() {
 
 fn config(projection: Projection, n_hashes: usize, n_tables: usize) -> TablesConfig {
     TablesConfig {
-        family: FamilyConfig::Simhash { projection },
+        family: FamilyConfig::Simhash { projection: Some(projection) },
         n_tables: Some(n_tables),
         n_hashes: Some(n_hashes),
         bucket_size: Some(128),

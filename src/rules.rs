@@ -11,17 +11,19 @@ impl NetworkConfig {
         self.input.dropout.get_or_insert(input_dropout(&self.input));
         self.optimizer.resolve();
         let (seed, last) = (self.seed, self.hidden.len().saturating_sub(1));
+        let mut dense = None;
         for (i, layer) in self.hidden.iter_mut().enumerate() {
             layer.norm_mut().get_or_insert(if i == last { NORM } else { 0.0 });
             match layer {
                 HiddenConfig::Dense(layer) => resolve_optimizer(&mut layer.optimizer),
                 HiddenConfig::Sampled(layer) => {
-                    layer.sampler.resolve(layer.units, seed);
+                    layer.sampler.resolve(dense, layer.units, seed);
                     resolve_optimizer(&mut layer.optimizer);
                 }
             }
+            dense = layer.dense_units();
         }
-        self.output.sampler.resolve(self.output.units, seed);
+        self.output.sampler.resolve(dense, self.output.units, seed);
         resolve_optimizer(&mut self.output.optimizer);
         self
     }
@@ -52,6 +54,16 @@ impl NetworkConfig {
         bytes
             + weights(inputs, output.units, &output.optimizer, output.dtype)
             + output.sampler.bytes(inputs, output.units)
+    }
+}
+
+impl HiddenConfig {
+    /// How many numbers it puts out, unless they are sparse, as those of a sampled layer are.
+    pub(crate) const fn dense_units(&self) -> Option<usize> {
+        match self {
+            Self::Dense(layer) => Some(layer.units),
+            Self::Sampled(_) => None,
+        }
     }
 }
 
@@ -127,7 +139,7 @@ mod tests {
         let (order, functions) = (1_000_001 * 4, 2 * 96);
         let without = bytes(FamilyConfig::Doph { top: 30 });
         for (family, times) in [
-            (FamilyConfig::Simhash { projection: Projection::Sparse }, functions),
+            (FamilyConfig::Simhash { projection: Some(Projection::Sparse) }, functions),
             (FamilyConfig::Wta { bin_size: 8 }, 1),
             // The bins of all functions fit into one permutation, of which the order is kept too.
             (FamilyConfig::Dwta { bin_size: 8 }, 2),

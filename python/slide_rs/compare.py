@@ -36,9 +36,9 @@ __all__ = ["FAMILIES", "SAMPLERS", "Variant", "compare", "variants"]
 #: What ``--families`` may name.
 FAMILIES: dict[str, Tables] = {
     "simhash": tables.SimHash(),
+    "simhash-gaussian": tables.SimHash(projection="gaussian"),
     "simhash-rademacher": tables.SimHash(projection="rademacher"),
     "simhash-sparse": tables.SimHash(projection="sparse"),
-    "simhash-hadamard": tables.SimHash(projection="hadamard"),
     "wta": tables.WTA(),
     "dwta": tables.DWTA(),
     "doph": tables.DOPH(),

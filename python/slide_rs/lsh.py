@@ -2,8 +2,8 @@
 
 Examples
 --------
->>> SimHash(n_tables=50, n_hashes=8).projection
-'gaussian'
+>>> SimHash(n_tables=50, n_hashes=8).n_hashes
+8
 """
 
 from slide_rs.tables import DOPH, DWTA, WTA, Rebuild, SimHash, Tables

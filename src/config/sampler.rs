@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 
 use super::check::{ensure, share};
-use super::{BucketPolicy, FamilyConfig, Projection, RebuildConfig, TablesConfig};
+use super::{BucketPolicy, FamilyConfig, RebuildConfig, TablesConfig};
 
 /// Which neurons a sample computes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,7 +133,7 @@ impl LshConfig {
             log_q: LogQ::Random,
             shared_negatives: true,
             tables: TablesConfig {
-                family: FamilyConfig::Simhash { projection: Projection::Gaussian },
+                family: FamilyConfig::Simhash { projection: None },
                 n_tables: None,
                 n_hashes: None,
                 bucket_size: None,
@@ -224,8 +224,9 @@ impl SamplerConfig {
         }
     }
 
-    /// Fills in what is open for a layer of `units` neurons.
-    pub(crate) fn resolve(&mut self, units: usize, seed: u64) {
+    /// Fills in what is open for a layer of `units` neurons, whose inputs are `dense` and so many
+    /// or else sparse.
+    pub(crate) fn resolve(&mut self, dense: Option<usize>, units: usize, seed: u64) {
         if units < DENSE_BELOW && matches!(self, Self::Lsh(lsh) if lsh.is_open()) {
             *self = Self::Full {};
         }
@@ -242,7 +243,7 @@ impl SamplerConfig {
             Self::Lsh(lsh) => {
                 lsh.resolve_active(units);
                 lsh.random_share.get_or_insert(RANDOM_SHARE);
-                lsh.tables.resolve(units, seed);
+                lsh.tables.resolve(dense, units, seed);
                 lsh.rebuild.resolve(units);
             }
         }
@@ -297,7 +298,7 @@ mod tests {
             let open = LshConfig::open();
             let mut sampler =
                 SamplerConfig::Lsh(LshConfig { strategy, n_active, min_active, ..open });
-            sampler.resolve(units, 0);
+            sampler.resolve(Some(128), units, 0);
             sampler.check(units).unwrap();
             match sampler {
                 SamplerConfig::Lsh(lsh) => [lsh.n_active.unwrap(), lsh.min_active.unwrap()],

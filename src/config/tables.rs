@@ -40,8 +40,8 @@ pub struct TablesConfig {
 pub enum FamilyConfig {
     /// Signs of random projections.
     Simhash {
-        /// How the projections are drawn.
-        projection: Projection,
+        /// How the projections are drawn; by rule when not given.
+        projection: Option<Projection>,
     },
     /// Winner take all: which of a few random coordinates is the largest.
     Wta {
@@ -120,8 +120,12 @@ impl TablesConfig {
         }
     }
 
-    /// Fills in what is open for a layer of `units` rows.
-    pub(super) fn resolve(&mut self, units: usize, seed: u64) {
+    /// Fills in what is open for a layer of `units` rows, whose inputs are `dense` and so many or
+    /// else sparse.
+    pub(super) fn resolve(&mut self, dense: Option<usize>, units: usize, seed: u64) {
+        if let FamilyConfig::Simhash { projection } = &mut self.family {
+            projection.get_or_insert(Projection::by_rule(dense));
+        }
         let k = *self.n_hashes.get_or_insert(self.family.hashes(units));
         self.n_tables.get_or_insert(TABLES);
         let expected = self.family.rows_in_bucket(k, units) as usize;
@@ -139,6 +143,11 @@ impl TablesConfig {
         let (functions, l, float) = ((l * k) as u128, l as u128, size_of::<f32>() as u128);
         let dimension = inputs + u128::from(self.append_bias) + u128::from(self.mips);
         let of_functions = match self.family {
+            FamilyConfig::Simhash { projection: Some(Projection::Hadamard) } => {
+                let n = inputs.next_power_of_two().max(64);
+                let signs = n * (1 + 2 * functions.div_ceil(n));
+                (signs + (dimension - inputs) * functions) * float
+            }
             FamilyConfig::Simhash { .. } => dimension * functions * float,
             FamilyConfig::Wta { bin_size } => {
                 (dimension + functions * dimension.min(bin_size as u128)) * float
@@ -175,6 +184,17 @@ impl RebuildConfig {
         self.growth.get_or_insert(1.1);
     }
 }
+
+impl Projection {
+    /// Transforms go through all coordinates of a vector, so that they suit dense ones. Sixteen
+    /// vectors four times over should stay in the cache of a core.
+    fn by_rule(dense: Option<usize>) -> Self {
+        if dense.is_some_and(|width| width <= WIDEST) { Self::Hadamard } else { Self::Gaussian }
+    }
+}
+
+/// The widest vectors that are transformed by rule: 1 MiB.
+const WIDEST: usize = 4096;
 
 /// Tables trade recall against the time to count their candidates.
 const TABLES: usize = 96;
@@ -237,7 +257,7 @@ mod tests {
     #[test]
     fn rules_leave_about_a_hundred_rows_in_a_bucket() {
         for (family, within) in [
-            (FamilyConfig::Simhash { projection: Projection::Sparse }, 1.5),
+            (FamilyConfig::Simhash { projection: None }, 1.5),
             (FamilyConfig::Wta { bin_size: 8 }, 4.0),
             (FamilyConfig::Dwta { bin_size: 4 }, 3.0),
             (FamilyConfig::Doph { top: 30 }, 4.0),
@@ -245,7 +265,7 @@ mod tests {
             for units in [1000, 5000, 22_085, 300_000] {
                 let mut tables =
                     TablesConfig { family: family.clone(), ..LshConfig::open().tables };
-                tables.resolve(units, 0);
+                tables.resolve(None, units, 0);
                 tables.check().unwrap();
                 let k = tables.n_hashes.unwrap();
                 let rows = family.rows_in_bucket(k, units);
@@ -257,5 +277,46 @@ mod tests {
                 assert!(family.bits(k, units) <= 16);
             }
         }
+    }
+
+    #[test]
+    fn dense_vectors_are_transformed_by_rule_and_what_is_given_stays() {
+        let resolved = |projection, dense| {
+            let family = FamilyConfig::Simhash { projection };
+            let mut tables = TablesConfig { family, ..LshConfig::open().tables };
+            tables.resolve(dense, 1000, 0);
+            match tables.family {
+                FamilyConfig::Simhash { projection } => projection,
+                _ => None,
+            }
+        };
+        for (dense, by_rule) in [
+            (None, Projection::Gaussian),
+            (Some(2), Projection::Hadamard),
+            (Some(4096), Projection::Hadamard),
+            (Some(4097), Projection::Gaussian),
+        ] {
+            assert_eq!(resolved(None, dense), Some(by_rule));
+            assert_eq!(resolved(Some(Projection::Sparse), dense), Some(Projection::Sparse));
+        }
+    }
+
+    #[test]
+    fn signs_of_transforms_take_less_memory_than_projections() {
+        let bytes = |projection| {
+            let mut tables = TablesConfig {
+                family: FamilyConfig::Simhash { projection: Some(projection) },
+                n_tables: Some(50),
+                n_hashes: Some(12),
+                ..LshConfig::open().tables
+            };
+            tables.resolve(Some(128), 1000, 0);
+            tables.bytes(128, 1000)
+        };
+        // 600 functions of 129 coordinates; or 5 blocks of two times 128 signs, the 128 signs they
+        // share, and the weight of the bias in each of 600 outputs.
+        let (products, transforms) = (600 * 129, 128 + 5 * 256 + 600);
+        let saved = bytes(Projection::Gaussian) - bytes(Projection::Hadamard);
+        assert_eq!(saved, (products - transforms) * 4);
     }
 }

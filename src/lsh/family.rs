@@ -56,7 +56,7 @@ pub struct HashScratch {
     floats: Vec<f32>,
     keys: Vec<u64>,
     bins: Vec<u64>,
-    room: Room,
+    room: Box<Room>,
     codes: Vec<u16>,
     /// The additional coordinates of queries.
     pub(super) extras: Vec<f32>,
@@ -76,10 +76,11 @@ impl HashFamily {
         };
         let seed = config.seed.unwrap_or(0);
         let functions = match config.family {
-            FamilyConfig::Simhash { projection: Projection::Hadamard } => {
+            FamilyConfig::Simhash { projection: Some(Projection::Hadamard) } => {
                 Functions::Hadamard(Hadamard::new(shape, seed, generation))
             }
             FamilyConfig::Simhash { projection } => {
+                let projection = projection.unwrap_or(Projection::Gaussian);
                 Functions::SimHash(SimHash::new(projection, shape, seed, generation))
             }
             FamilyConfig::Wta { bin_size } => {
@@ -225,11 +226,11 @@ impl HashFamily {
     /// Memory for [`HashFamily::codes`] of up to `vectors` vectors.
     #[must_use]
     pub fn scratch(&self, vectors: usize) -> HashScratch {
-        let mut room = Room::default();
+        let mut room = Box::<Room>::default();
         let (floats, keys, bins) = match &self.functions {
             Functions::SimHash(family) => (family.scratch(vectors), 0, 0),
             Functions::Hadamard(family) => {
-                room = family.room();
+                *room = family.room();
                 (0, 0, 0)
             }
             Functions::Wta(family) => (family.scratch(), 0, 0),

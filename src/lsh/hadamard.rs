@@ -3,8 +3,8 @@
 //! Razenshteyn and Schmidt, "Practical and optimal LSH for angular distance", NIPS 2015, section
 //! 6, which finds that three rounds behave as a random rotation does).
 //!
-//! Vectors are padded with zeros to a power of two. As many blocks of transforms are made as there
-//! are bits. They share the first rotation, `H D1`: it leaves all angles as they are, and spreads a
+//! Vectors are padded with zeros to a power of two. There are as many blocks of transforms as
+//! the bits need. They share the first rotation, `H D1`: it leaves all angles as they are, and spreads a
 //! vector of few coordinates over all, so that each block has three rounds at the price of two.
 //! Additional coordinates would double a width that is a power of two; each is added to every
 //! output with a normal weight instead, which is what a Gaussian projection does.
@@ -47,8 +47,9 @@ impl Hadamard {
             (0..n).map(|_| rng.sign()).collect()
         };
         let mut weights = vec![0.0; shape.n_extras * outputs];
-        // An output is a sum of n signs times coordinates, of variance n in the first round and n
-        // times that in each that follows: n times that of a normal projection in all.
+        // A vector of length 1 is as long as the root of n after one transform and n after two, and
+        // an output of the third is a sum of its coordinates with random signs: it deviates by n
+        // where a normal projection does by 1.
         stream(2).fill_normal(n as f32, &mut weights);
         let blocks = outputs.div_ceil(n);
         Self { shape, first: signs(0, n), signs: signs(1, 2 * n * blocks), weights }
@@ -95,10 +96,11 @@ impl Hadamard {
             }
             Vectors::Sparse { .. } => {
                 vectors.fill([0.0; LANES]);
-                for lane in 0..n {
-                    let vector = all.get(first + lane, width);
+                let coordinates = &mut vectors[..width];
+                for (lane, i) in (first..first + n).enumerate() {
+                    let vector = all.get(i, width);
                     for (&id, &value) in vector.ids.iter().zip(vector.values) {
-                        vectors[..width][id as usize][lane] = value;
+                        coordinates[id as usize][lane] = value;
                     }
                 }
             }

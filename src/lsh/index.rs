@@ -234,9 +234,9 @@ impl Index {
     ///
     /// The functions are those of the last refresh, and so are the mean row and the largest length
     /// where rows are centred or made equally long. The row counts as moved, so that the next
-    /// refresh leaves everything as built fresh. With 670,091 rows in 96 tables a build takes as
-    /// long as inserting 500 rows all of whose codes changed (buckets of 654) or 5,000 (of 41):
-    /// this is for few rows, and a refresh, before which training moves many more, does not use it.
+    /// refresh leaves everything as built fresh. With 670,091 rows in 96 tables a build takes no
+    /// longer than inserting a few hundred rows all of whose codes changed: this is for few rows, and
+    /// a refresh, before which training moves many more, does not use it.
     ///
     /// # Panics
     ///

@@ -33,6 +33,7 @@ impl SimHash {
         projection.as_mut_slice().par_chunks_mut(stride).enumerate().for_each(|(i, row)| {
             let mut rng = Rng::new(seed, Stream::Projection, generation, i as u64);
             match kind {
+                // What transforms give is as good as normal, so this is the matrix that would be.
                 Projection::Gaussian | Projection::Hadamard => rng.fill_normal(1.0, row),
                 Projection::Rademacher => row.fill_with(|| rng.sign()),
                 Projection::Sparse => {

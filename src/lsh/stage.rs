@@ -252,7 +252,7 @@ impl Stage {
     ) -> Block<'a> {
         let Self { shape: Shape { width, .. }, ref mut vectors, .. } = *self;
         self.biases.clear();
-        for run in places.chunk_by(follow) {
+        for run in places.chunk_by(|a, b| a + 1 == *b) {
             match bias.filter(|_| transform.append_bias) {
                 Some(bias) => {
                     let tile = (shard, run[0], run.len());
@@ -263,13 +263,13 @@ impl Stage {
             }
         }
         let stride = weights.stride();
-        let (values, stride) = if !transform.changes() && places.is_sorted_by(follow) {
+        let (values, stride) = if !transform.changes() && places.is_sorted_by(|a, b| a + 1 == *b) {
             let first = places.first().copied().unwrap_or_default();
             (weights.tile(kernels, (shard, first, places.len()), &mut self.room), stride)
         } else {
             let mut biases = self.biases.iter_mut();
             let mut i = 0;
-            for run in places.chunk_by(follow) {
+            for run in places.chunk_by(|a, b| a + 1 == *b) {
                 let tile = (shard, run[0], run.len());
                 let rows = weights.tile(kernels, tile, &mut self.room).chunks(stride);
                 for (from, bias) in rows.zip(&mut biases) {
@@ -291,11 +291,6 @@ impl Stage {
         let vectors = Vectors::Dense { values, stride, n: places.len() };
         Block { vectors, width, biases: &self.biases, extras: &self.extras, lengths: &self.lengths }
     }
-}
-
-/// Whether place `b` comes right after `a`.
-const fn follow(a: &usize, b: &usize) -> bool {
-    *a + 1 == *b
 }
 
 impl Block<'_> {

@@ -15,7 +15,7 @@ const WIDTH: usize = 40;
 const TABLES: usize = 9;
 
 fn families() -> Vec<TablesConfig> {
-    let simhash = |projection| (FamilyConfig::Simhash { projection }, 5);
+    let simhash = |projection| (FamilyConfig::Simhash { projection: Some(projection) }, 5);
     let families = [
         simhash(Projection::Gaussian),
         simhash(Projection::Rademacher),

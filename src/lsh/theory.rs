@@ -88,7 +88,7 @@ fn signs_agree_as_often_as_the_angle_says() {
         // For signs that are not Gaussian the probability is off by about 1 / (4 width), by the
         // fourth cumulant; that is well below the standard error of 10,000 pairs, 0.004.
         let (width, n_hashes) = (200, 2);
-        let config = config(FamilyConfig::Simhash { projection }, 1, n_hashes);
+        let config = config(FamilyConfig::Simhash { projection: Some(projection) }, 1, n_hashes);
         let hash = HashFamily::new(&config, 1, 1, 0);
         let pairs = (0..PAIRS as u64).map(|seed| {
             let both = pair(seed, width);
@@ -223,7 +223,7 @@ fn min_hashes_agree_as_often_as_sets_overlap() {
 #[test]
 fn what_is_measured_is_what_theory_says_and_grows_with_the_cosine() {
     let (width, n_tables, pairs) = (192, 50, 40);
-    let simhash = FamilyConfig::Simhash { projection: Projection::Gaussian };
+    let simhash = FamilyConfig::Simhash { projection: None };
     let hash = HashFamily::new(&config(simhash, n_tables, 4), width, 1000, 0);
     for cosine in [-0.5_f32, 0.0, 0.3, 0.6, 0.9] {
         let share = hash.measured(&kernels(), cosine, pairs);
@@ -258,7 +258,7 @@ fn every_family_finds_most_of_the_best_rows_among_three_percent() {
         let row = &weights[i * 7 * width..][..width];
         query.iter_mut().zip(row).for_each(|(q, w)| *q += 0.66 * w);
     }
-    let simhash = FamilyConfig::Simhash { projection: Projection::Gaussian };
+    let simhash = FamilyConfig::Simhash { projection: None };
     let (wta, dwta) = (FamilyConfig::Wta { bin_size: 8 }, FamilyConfig::Dwta { bin_size: 8 });
     for family in [simhash, wta, dwta, FamilyConfig::Doph { top: 30 }] {
         let mut config = plain(10, width, rows);

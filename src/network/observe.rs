@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::config::{LshConfig, SamplerConfig, TablesConfig};
+use crate::config::{HiddenConfig, LshConfig, SamplerConfig, TablesConfig};
 use crate::error::{Error, Result};
 use crate::lsh::TableStats;
 use crate::rng::{Rng, Stream};
@@ -69,7 +69,7 @@ impl Network {
     pub fn set_sampler(&mut self, mut sampler: SamplerConfig) -> Result<()> {
         let (units, seed) = (self.output.units(), self.config.seed);
         sampler.check(units)?;
-        sampler.resolve(units, seed);
+        sampler.resolve(self.dense_outputs(), units, seed);
         sampler.check(units)?;
         self.check_room(&sampler)?;
         // What rows are owed is paid while the index that must know of it is there.
@@ -105,7 +105,7 @@ impl Network {
         };
         let mut sampler = SamplerConfig::Lsh(all);
         sampler.check(units)?;
-        sampler.resolve(units, self.config.seed);
+        sampler.resolve(self.dense_outputs(), units, self.config.seed);
         sampler.check(units)?;
         self.check_room(&sampler)?;
         let before = self.output.replace_sampler(&sampler);
@@ -114,6 +114,11 @@ impl Network {
         let ranks = self.rank_best(x, rows, go_on);
         *self.output.sampler_mut() = before;
         ranks
+    }
+
+    /// How many numbers the last hidden layer puts out, unless they are sparse.
+    fn dense_outputs(&self) -> Option<usize> {
+        self.config.hidden.last().and_then(HiddenConfig::dense_units)
     }
 
     /// Asks for memory for a sampler of the output layer, which stands beside the one it has.

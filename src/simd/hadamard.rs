@@ -27,8 +27,33 @@ pub struct Hadamard<'a> {
     pub n_hashes: usize,
 }
 
+/// The signature of [`super::Kernels::hadamard`].
+pub type Codes = fn(
+    functions: &Hadamard<'_>,
+    vectors: (&[Line], &[Line]),
+    room: &mut [Line],
+    codes: &mut [[u16; LANES]],
+);
+
 /// Adding it leaves a code in the lowest bits of a float.
 const UNITS: f32 = 8_388_608.0; // 2^23
+
+/// [`Isa::transpose`] without an instruction for it.
+#[inline(always)]
+pub(super) fn one_by_one<I: Isa>(isa: I, mut v: [I::V; LANES]) -> [I::V; LANES] {
+    let mut lanes = [[0.0; LANES]; LANES];
+    for (i, &v) in v.iter().enumerate() {
+        let mut line = [0.0; LANES];
+        isa.store(&mut line, v);
+        for (lanes, x) in lanes.iter_mut().zip(line) {
+            lanes[i] = x;
+        }
+    }
+    for (v, lanes) in v.iter_mut().zip(&lanes) {
+        *v = isa.load(lanes);
+    }
+    v
+}
 
 /// See [`super::Kernels::interleave`].
 #[inline(always)]

@@ -134,7 +134,7 @@ mod x86;
 
 pub use element::Bf16;
 pub(crate) use element::dice;
-pub use hadamard::{Hadamard, Line};
+pub use hadamard::{Codes, Hadamard, Line};
 
 use columns::Lanes;
 
@@ -189,19 +189,8 @@ trait Isa: Copy {
     fn zero_below(self, x: Self::V, limit: Self::V, v: Self::V) -> Self::V;
     /// Lane i of vector j becomes lane j of vector i.
     #[inline(always)]
-    fn transpose(self, mut v: [Self::V; LANES]) -> [Self::V; LANES] {
-        let mut lanes = [[0.0; LANES]; LANES];
-        for (i, &v) in v.iter().enumerate() {
-            let mut line = [0.0; LANES];
-            self.store(&mut line, v);
-            for (lanes, x) in lanes.iter_mut().zip(line) {
-                lanes[i] = x;
-            }
-        }
-        for (v, lanes) in v.iter_mut().zip(&lanes) {
-            *v = self.load(lanes);
-        }
-        v
+    fn transpose(self, v: [Self::V; LANES]) -> [Self::V; LANES] {
+        hadamard::one_by_one(self, v)
     }
     /// Sum of the lanes of each vector, each in the same order.
     fn sums(self, v: [Self::V; 4]) -> [f32; 4];
@@ -270,14 +259,6 @@ pub type Momentum = fn(step: &MomentumStep, w: &mut [f32], m: &mut [f32], g: &[f
 /// The signature of [`Kernels::gemm`].
 pub type Gemm =
     fn(dims: [usize; 3], a: &[f32], lda: usize, b: &[f32], ldb: usize, c: &mut [f32], ldc: usize);
-
-/// The signature of [`Kernels::hadamard`].
-pub type HadamardCodes = fn(
-    functions: &Hadamard<'_>,
-    vectors: (&[Line], &[Line]),
-    room: &mut [Line],
-    codes: &mut [[u16; LANES]],
-);
 
 /// The kernels of one instruction set, chosen once for a network.
 ///
@@ -349,7 +330,7 @@ pub struct Kernels {
     /// Codes of [`LANES`] vectors side by side, which come with their additional coordinates: lane
     /// i of `codes[t]` is code t of vector i. A vector is as long as a transform; `room` is three
     /// times that. The codes are the same on every instruction set.
-    pub hadamard: HadamardCodes,
+    pub hadamard: Codes,
 }
 
 impl Kernels {

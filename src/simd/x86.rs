@@ -138,9 +138,9 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    fn transpose(self, mut v: [__m512; LANES]) -> [__m512; LANES] {
+    fn transpose(self, mut lines: [__m512; LANES]) -> [__m512; LANES] {
         // First squares of four by four inside the quarters, then the quarters.
-        for rows in v.as_chunks_mut::<4>().0 {
+        for rows in lines.as_chunks_mut::<4>().0 {
             let (a, b) = (self.first_pairs(rows[0], rows[1]), self.second_pairs(rows[0], rows[1]));
             let (c, d) = (self.first_pairs(rows[2], rows[3]), self.second_pairs(rows[2], rows[3]));
             rows[0] = self.first_halves(a, c);
@@ -149,15 +149,16 @@ impl Isa for Avx512 {
             rows[3] = self.second_halves(b, d);
         }
         for i in 0..4 {
-            let (a, b) = (self.even_quarters(v[i], v[i + 4]), self.odd_quarters(v[i], v[i + 4]));
-            let (c, d) =
-                (self.even_quarters(v[i + 8], v[i + 12]), self.odd_quarters(v[i + 8], v[i + 12]));
-            v[i] = self.even_quarters(a, c);
-            v[i + 4] = self.even_quarters(b, d);
-            v[i + 8] = self.odd_quarters(a, c);
-            v[i + 12] = self.odd_quarters(b, d);
+            let [first, second, third, fourth] =
+                [lines[i], lines[i + 4], lines[i + 8], lines[i + 12]];
+            let near = (self.even_quarters(first, second), self.odd_quarters(first, second));
+            let far = (self.even_quarters(third, fourth), self.odd_quarters(third, fourth));
+            lines[i] = self.even_quarters(near.0, far.0);
+            lines[i + 4] = self.even_quarters(near.1, far.1);
+            lines[i + 8] = self.odd_quarters(near.0, far.0);
+            lines[i + 12] = self.odd_quarters(near.1, far.1);
         }
-        v
+        lines
     }
 
     #[inline(always)]

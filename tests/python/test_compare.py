@@ -36,7 +36,7 @@ def test_by_default_every_family_has_every_strategy() -> None:
     pairs = {(row.family, row.name) for row in found}
     for family in compare.FAMILIES:
         assert {(family, strategy) for strategy in samplers.STRATEGIES} <= pairs
-    assert len(found) == 6 * 4 + 5 + 1
+    assert len(found) == 7 * 4 + 5 + 1
     assert found[-1].update == "hogwild"
     for row in found:
         assert getattr(row.sampler, "n_active", 64) == 64

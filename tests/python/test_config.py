@@ -20,7 +20,7 @@ CONTRACT = json.loads("""
  "output": {"units": 22085, "bias": true,
    "sampler": {"kind": "lsh", "strategy": "topk", "n_active": null, "min_active": null,
                "fill": "random", "random_share": null, "log_q": "random",
-               "tables": {"family": {"kind": "simhash", "projection": "gaussian"},
+               "tables": {"family": {"kind": "simhash", "projection": null},
                           "n_tables": null, "n_hashes": null, "bucket_size": null,
                           "bucket_policy": "window", "seed": null, "center": false,
                           "normalize": false, "append_bias": true, "mips": false},

@@ -30,7 +30,7 @@ fn interleaved_vectors_are_found_in_their_lanes_on_every_isa() {
 /// `H D x` by the definition: H has -1 to the number of bits that row and column share.
 fn rotated(x: &[f64], signs: &[f32]) -> Vec<f64> {
     let output = |i: usize| {
-        let entry = |j: usize| if (i & j).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+        let entry = |j: usize| if (i & j).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
         x.iter().zip(signs).enumerate().map(|(j, (x, &d))| entry(j) * x * f64::from(d)).sum()
     };
     (0..x.len()).map(output).collect()
@@ -49,7 +49,9 @@ fn hadamard_codes_are_signs_of_three_rotations_and_equal_on_every_isa() {
         let blocks = outputs.div_ceil(n);
         let (first, more) = (signs(1, n), signs(2, 2 * n * blocks));
         let mut weights = noise(3, n_extras * outputs);
-        weights.iter_mut().for_each(|weight| *weight *= n as f32);
+        for weight in &mut weights {
+            *weight *= n as f32;
+        }
         let (vectors, extras) = (noise(4, LANES * n), noise(5, LANES * n_extras));
         let (mut exact, mut limits) = (vec![vec![]; LANES], [0.0; LANES]);
         for (i, exact) in exact.iter_mut().enumerate() {
