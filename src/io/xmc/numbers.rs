@@ -11,73 +11,129 @@ const POWERS: [f64; 16] =
 const WHOLE_POWERS: [u64; 9] =
     [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
+/// Those that belong to one word with a point and a byte behind.
+const SHORT_POWERS: [f32; 6] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5];
+
 /// Whole numbers up to here are exact in 64-bit floats.
 const EXACT: u64 = 1 << 53;
 
-/// The number that the digits at the start of `bytes` spell, and how many digits it has.
-#[inline(always)]
-fn digits(bytes: [u8; 8]) -> (u64, usize) {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    // A digit turns into its value, and any other byte into something above nine.
-    let word = u64::from_le_bytes(bytes) ^ (ONES * 0x30);
-    // The lowest high bit marks the first byte that is no digit; carries only touch later bytes.
-    let others = (word.wrapping_add(ONES * 0x76) | word) & (ONES * 0x80);
-    let count = others.trailing_zeros() / 8;
-    // Zeros in front, then neighbours are joined: to pairs, to fours, to eight.
-    let word = word.unbounded_shl(64 - 8 * count);
-    let pairs = word.wrapping_mul(10).wrapping_add(word >> 8);
-    let even = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(100 + (1_000_000 << 32));
-    let odd = ((pairs >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(1 + (10_000 << 32));
-    (even.wrapping_add(odd) >> 32, count as usize)
+/// The same byte eight times.
+const fn eight(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
 }
 
-/// Eight bytes of `text`, if there are as many.
+/// Eight bytes of text, in which digits have become their values.
+#[derive(Clone, Copy)]
+struct Word {
+    values: u64,
+    /// The high bits of bytes that are no digits. All are right up to the first byte above 127,
+    /// whose carry may reach the next one.
+    others: u64,
+}
+
+impl Word {
+    /// The bytes of `text` from `at` on, if there are eight.
+    #[inline(always)]
+    fn load(text: &[u8], at: usize) -> Option<Self> {
+        // What is no digit becomes more than nine, and reaches the high bit by this sum.
+        let values = u64::from_le_bytes(*text.get(at..)?.first_chunk()?) ^ eight(b'0');
+        let others = (values.wrapping_add(eight(0x76)) | values) & eight(0x80);
+        Some(Self { values, others })
+    }
+
+    /// How many digits stand in front.
+    #[inline(always)]
+    const fn digits(self) -> usize {
+        self.others.trailing_zeros() as usize / 8
+    }
+
+    /// The number that the first `digits` bytes spell.
+    #[inline(always)]
+    const fn number(self, digits: usize) -> u64 {
+        spelt(self.values, digits)
+    }
+
+    /// A number such as `0.0792` of one word: its digits as a whole number, how many of them are
+    /// behind the point, and its length.
+    #[inline(always)]
+    fn short(self) -> Option<(u64, usize, usize)> {
+        let point = self.digits();
+        let others = self.others & self.others.wrapping_sub(1);
+        let end = others.trailing_zeros() as usize / 8;
+        if point == 0 || end == 8 || end == point + 1 {
+            return None;
+        }
+        let before = (1 << (8 * point)) - 1;
+        let is_point = (self.values >> (8 * point)) as u8 == b'.' ^ b'0';
+        let joined = (self.values & before) | ((self.values >> 8) & !before);
+        is_point.then(|| (spelt(joined, end - 1), end - point - 1, end))
+    }
+}
+
+/// The number that the first bytes spell, of which each is a digit.
 #[inline(always)]
-fn word(text: &[u8], at: usize) -> Option<[u8; 8]> {
-    text.get(at..)?.first_chunk().copied()
+const fn spelt(values: u64, digits: usize) -> u64 {
+    const MASK: u64 = 0x0000_00ff_0000_00ff;
+    // Zeros in front, then neighbours are joined: to pairs, to fours, to eight.
+    let values = values.unbounded_shl(64 - 8 * digits as u32);
+    let pairs = values.wrapping_mul(10).wrapping_add(values >> 8);
+    let even = (pairs & MASK).wrapping_mul(100 + (1_000_000 << 32));
+    let odd = ((pairs >> 16) & MASK).wrapping_mul(1 + (10_000 << 32));
+    even.wrapping_add(odd) >> 32
 }
 
 /// A whole number of one to seven digits at `at`, and where it ends.
 #[inline(always)]
 pub(super) fn whole(text: &[u8], at: usize) -> Option<(u64, usize)> {
-    let (value, count) = digits(word(text, at)?);
+    let word = Word::load(text, at)?;
+    let digits = word.digits();
     // With eight, the number might go on.
-    ((1..8).contains(&count)).then_some((value, at + count))
+    (1..8).contains(&digits).then(|| (word.number(digits), at + digits))
 }
 
 /// A decimal number at `at` in its usual form, rounded to nearest, and where it ends.
+#[inline(always)]
+pub(super) fn decimal(text: &[u8], at: usize) -> Option<(f32, usize)> {
+    let negative = *text.get(at)? == b'-';
+    let at = at + usize::from(negative);
+    // Six digits at most and a power of ten below 10^6: both exact, so that one division rounds.
+    let short = Word::load(text, at)?.short();
+    let (value, end) = match short {
+        Some((digits, places, length)) => {
+            (digits as i32 as f32 / SHORT_POWERS[places], at + length)
+        }
+        None => long_decimal(text, at)?,
+    };
+    Some((if negative { -value } else { value }, end))
+}
+
+/// A number of up to seven digits, and fifteen behind the point.
 ///
 /// The digits, as a whole number, and the power of ten are both exact in 64 bits, so that one
 /// division rounds once. Rounding again to 32 bits is right unless the quotient lies halfway between
 /// two of its numbers, where the true one may lie on either side.
-#[inline(always)]
-pub(super) fn decimal(text: &[u8], at: usize) -> Option<(f32, usize)> {
+#[inline]
+fn long_decimal(text: &[u8], at: usize) -> Option<(f32, usize)> {
     const HALFWAY: u64 = 1 << 28;
-    let negative = *text.get(at)? == b'-';
-    let (mut mantissa, mut end) = whole(text, at + usize::from(negative))?;
+    let (mut digits, mut end) = whole(text, at)?;
     let mut places = 0;
     if *text.get(end)? == b'.' {
-        let (fraction, count) = digits(word(text, end + 1)?);
-        mantissa = mantissa * WHOLE_POWERS[count] + fraction;
-        (places, end) = (count, end + 1 + count);
-        if count == 8 {
-            let (fraction, count) = digits(word(text, end)?);
-            mantissa = mantissa.checked_mul(WHOLE_POWERS[count])?.checked_add(fraction)?;
-            (places, end) = (places + count, end + count);
-            if mantissa > EXACT || count == 8 {
+        end += 1;
+        loop {
+            let word = Word::load(text, end)?;
+            let more = word.digits();
+            digits = digits.checked_mul(WHOLE_POWERS[more])?.checked_add(word.number(more))?;
+            (places, end) = (places + more, end + more);
+            if digits > EXACT || places > 15 || places == 0 {
                 return None;
             }
-        }
-        if places == 0 {
-            return None;
+            if more < 8 {
+                break;
+            }
         }
     }
-    let value = mantissa as f64 / POWERS[places];
-    if value.to_bits() & (2 * HALFWAY - 1) == HALFWAY {
-        return None;
-    }
-    let value = value as f32;
-    Some((if negative { -value } else { value }, end))
+    let value = digits as i64 as f64 / POWERS[places];
+    (value.to_bits() & (2 * HALFWAY - 1) != HALFWAY).then_some((value as f32, end))
 }
 
 #[cfg(test)]

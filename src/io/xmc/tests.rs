@@ -110,7 +110,8 @@ fn the_first_error_of_a_large_text_is_the_one_reported() {
         other => panic!("{other:?}"),
     };
     assert_eq!(line(&text), rows + 1);
-    let first = text[blocks::BLOCK_BYTES * 3 / 2..].find("17.5").unwrap() + blocks::BLOCK_BYTES * 3 / 2;
+    let first =
+        text[blocks::BLOCK_BYTES * 3 / 2..].find("17.5").unwrap() + blocks::BLOCK_BYTES * 3 / 2;
     text.replace_range(first..first + 4, "next");
     assert_eq!(line(&text), 1 + text[..first].matches('\n').count());
 }
