@@ -242,7 +242,7 @@ def _matrices(file: BinaryIO, stamp: Stamp) -> tuple[_Matrix, _Matrix] | None:
     if _checksum(found.about, parts) != found.checksum:
         raise _DamagedError("has a wrong checksum")
     X, Y = (
-        _checked(*(arrays[f"{name}.{part}"] for part in _PARTS), width)
+        _checked(width, *(arrays[f"{name}.{part}"] for part in _PARTS))
         for name, width in zip("XY", columns, strict=True)
     )
     if X.shape[0] != Y.shape[0]:
@@ -281,7 +281,7 @@ def _columns(about: str) -> tuple[int, int]:
 
 
 def _checked(
-    indptr: NDArray[Any], indices: NDArray[Any], data: NDArray[Any], columns: int
+    columns: int, indptr: NDArray[Any], indices: NDArray[Any], data: NDArray[Any]
 ) -> _Matrix:
     """Wrap mapped arrays in CSR, if they are what the reader of texts could have made."""
     if indptr.dtype != indices.dtype or data.dtype != np.float32 or indptr.dtype == np.float32:

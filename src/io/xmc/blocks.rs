@@ -136,3 +136,84 @@ impl<R: Read> Iterator for Blocks<'_, R> {
         (!self.ended && !self.returned.stopped()).then(|| (index, self.read()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse_text;
+    use super::*;
+
+    /// A reader that gives a few bytes at a time, is interrupted in between, and fails at the end.
+    struct Slow<'a> {
+        text: &'a [u8],
+        step: usize,
+        calls: usize,
+        fails: bool,
+    }
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.calls += 1;
+            if self.calls.is_multiple_of(3) {
+                return Err(ErrorKind::Interrupted.into());
+            }
+            if self.text.is_empty() && self.fails {
+                return Err(io::Error::other("the disk is gone"));
+            }
+            let bytes = self.step.min(buffer.len()).min(self.text.len());
+            let (now, later) = self.text.split_at(bytes);
+            buffer[..bytes].copy_from_slice(now);
+            self.text = later;
+            Ok(bytes)
+        }
+    }
+
+    fn slow(text: &[u8], step: usize, fails: bool) -> Slow<'_> {
+        Slow { text, step, calls: 0, fails }
+    }
+
+    fn texts(text: &[u8]) -> Vec<Vec<u8>> {
+        let returned = Returned::default();
+        let blocks = Blocks::new(slow(text, 4096, false), &returned, XmcError::Source);
+        blocks.map(|(_, block)| block.unwrap().text().to_vec()).collect()
+    }
+
+    #[test]
+    fn blocks_end_at_line_ends_and_together_are_the_text() {
+        let line = [b"0 1:".as_slice(), &[b'7'; 1000], b"\n"].concat();
+        for end in [b"\n".as_slice(), b""] {
+            let text = [line.repeat(3000).as_slice(), b"0 2:5", end].concat();
+            let blocks = texts(&text);
+            assert!(blocks.len() > 2);
+            assert_eq!(blocks.concat(), text);
+            let (_, all_but_last) = blocks.split_last().unwrap();
+            assert!(all_but_last.iter().all(|block| block.ends_with(b"\n")));
+        }
+    }
+
+    #[test]
+    fn a_line_longer_than_a_block_is_one_block() {
+        let pairs = " 1:2".repeat(BLOCK_BYTES);
+        let data = parse_text(slow(pairs.as_bytes(), 1 << 16, false), XmcError::Source).unwrap();
+        assert_eq!((data.x_indices, data.x_values), (vec![1], vec![2.0 * BLOCK_BYTES as f32]));
+        assert_eq!(texts(pairs.as_bytes()), [pairs.as_bytes()]);
+    }
+
+    #[test]
+    fn a_reader_of_single_bytes_gives_the_same_data() {
+        let text = b"3 5 4\n0,3 1:0.5 4:1.25\n 2:1\n1\n";
+        let read = parse_text(slow(text, 1, false), XmcError::Source).unwrap();
+        assert_eq!(read, parse_text(text.as_slice(), XmcError::Source).unwrap());
+    }
+
+    #[test]
+    fn the_first_of_a_failed_read_and_a_wrong_line_is_reported() {
+        let good = "0 1:1\n".repeat(BLOCK_BYTES / 2);
+        let wrong = format!("{good}0 1:x\n{good}");
+        let error = |text: &str| {
+            parse_text(slow(text.as_bytes(), 1 << 16, true), XmcError::Source).unwrap_err()
+        };
+        assert!(matches!(error(&good), XmcError::Source(_)));
+        let line = BLOCK_BYTES / 2 + 1;
+        assert!(matches!(error(&wrong), XmcError::Line { line: found, .. } if found == line));
+    }
+}
