@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn parts_and_threads_change_nothing() {
-        let bytes: Vec<u8> = (0..3 * CHUNK_BYTES + 77).map(|i| (i * i >> 7) as u8).collect();
+        let bytes: Vec<u8> = (0..3 * CHUNK_BYTES + 77).map(|i| ((i * i) >> 7) as u8).collect();
         let mut whole = Crc::new();
         whole.update(&bytes);
         for cuts in [[0, 0], [1, 2], [5, CHUNK_BYTES], [CHUNK_BYTES + 1, bytes.len()]] {
