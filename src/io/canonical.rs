@@ -46,8 +46,8 @@ fn is_rising_below<I: Copy + Into<i64> + PartialOrd>(row: &[I], columns: usize) 
     let (Some(&first), Some(&last)) = (row.first(), row.last()) else {
         return true;
     };
-    let rises = row.array_windows().fold(true, |rises, [a, b]| rises & (a < b));
-    rises && first.into() >= 0 && usize::try_from(last.into()).is_ok_and(|last| last < columns)
+    let falls = row.array_windows().fold(0, |falls, [a, b]| falls | u32::from(a >= b));
+    falls == 0 && first.into() >= 0 && usize::try_from(last.into()).is_ok_and(|last| last < columns)
 }
 
 #[cfg(test)]
