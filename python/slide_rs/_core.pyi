@@ -1,6 +1,6 @@
 """The compiled engine. Private: use :mod:`slide_rs`; shapes and rules are documented there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, final
 
 import numpy as np
@@ -10,6 +10,8 @@ __all__ = [
     "Network",
     "borrowed_addresses",
     "build_info",
+    "crc32",
+    "is_canonical",
     "optimizer_steps",
     "read_xmc",
     "write_xmc",
@@ -76,6 +78,8 @@ def read_xmc(
     int,
     int,
 ]: ...
+def crc32(parts: Sequence[NDArray[np.uint8]]) -> int: ...
+def is_canonical(x: _Features, columns: int) -> bool: ...
 def write_xmc(path: str, x: _Sparse, y: _Labels, n_features: int, n_labels: int) -> None: ...
 def optimizer_steps(
     config: str,

@@ -94,6 +94,7 @@ def _add_train(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--active", type=int, metavar="N", help="outputs computed per row, exactly")
     verb.add_argument("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
     verb.add_argument("--threads", type=int, metavar="N", help="all that there are")
+    _add_cache(verb)
     verb.add_argument("--out", metavar="FILE", help="where to save the model (safetensors)")
     verb.add_argument("--json", action="store_true", help="one JSON object an epoch")
 
@@ -149,7 +150,16 @@ def _add_compare(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
     verb.add_argument("--threads", type=int, metavar="N", help="all that there are")
+    _add_cache(verb)
     verb.add_argument("--json", action="store_true", help="one JSON object a row")
+
+
+def _add_cache(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--cache",
+        action="store_true",
+        help="keep what is read beside each file, in FILE.slide-cache, and map it the next time",
+    )
 
 
 def _add_inputs(verb: argparse.ArgumentParser) -> None:
@@ -157,6 +167,7 @@ def _add_inputs(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("data", metavar="DATA", help="XMC file, plain or .gz")
     verb.add_argument("--mode", choices=("exact", "lsh"), default="exact", help="(%(default)s)")
     verb.add_argument("--threads", type=int, metavar="N", help="all that there are")
+    _add_cache(verb)
 
 
 def _sentence(error: Exception) -> str:

@@ -36,8 +36,8 @@ def train(arguments: Namespace) -> int:
     """Train, print a line or an object an epoch, save."""
     _check_train(arguments)
     start = time.perf_counter()
-    data = datasets.read_xmc(arguments.data)
-    valid = datasets.read_xmc(arguments.valid) if arguments.valid else None
+    data = datasets.read_xmc(arguments.data, cache=arguments.cache)
+    valid = datasets.read_xmc(arguments.valid, cache=arguments.cache) if arguments.valid else None
     read_seconds = time.perf_counter() - start
 
     width, n_labels = data.X.shape[1], data.Y.shape[1]
@@ -79,11 +79,13 @@ def evaluate(arguments: Namespace) -> int:
     """Print the metrics of a model on a file."""
     names = evaluation.check([name.strip() for name in arguments.metrics.split(",")])
     network = _load(arguments)
-    data = datasets.read_xmc(arguments.data)
+    data = datasets.read_xmc(arguments.data, cache=arguments.cache)
     width, n_labels = network.config.input.in_features, network.config.output.units
     weights = None
     if evaluation.needs_propensity(names):
-        source = datasets.read_xmc(arguments.train) if arguments.train else data
+        source = (
+            datasets.read_xmc(arguments.train, cache=arguments.cache) if arguments.train else data
+        )
         path = arguments.train or arguments.data
         weights = metrics.inv_propensity(_widened(source.Y, n_labels, path, "labels"))
     values = network.evaluate(
@@ -107,7 +109,7 @@ def predict(arguments: Namespace) -> int:
     if arguments.out:
         _check_out(arguments.out)
     network = _load(arguments)
-    data = datasets.read_xmc(arguments.data)
+    data = datasets.read_xmc(arguments.data, cache=arguments.cache)
     x = _widened(data.X, network.config.input.in_features, arguments.data, "features")
     top = network.predict_topk(x, arguments.k, mode=arguments.mode)
     with _opened(arguments.out) as out:

@@ -185,8 +185,8 @@ def _chosen(text: str | None, known: Iterable[str]) -> list[str]:
 
 
 def _read(arguments: Namespace) -> _Data:
-    train = datasets.read_xmc(arguments.data)
-    valid = datasets.read_xmc(arguments.valid)
+    train = datasets.read_xmc(arguments.data, cache=arguments.cache)
+    valid = datasets.read_xmc(arguments.valid, cache=arguments.cache)
     width, n_labels = train.n_features, train.n_labels
     for path, found in ((arguments.data, train), (arguments.valid, valid)):
         if not found.X.shape[0]:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-__all__ = ["Notices", "SlideWarning"]
+__all__ = ["Notices", "SlideWarning", "warn"]
 
 _PACKAGE = str(Path(__file__).parent)
 
 
 class SlideWarning(UserWarning):
-    """An argument was usable only after a copy; the message says how to avoid it."""
+    """An argument was usable only after more work than needed; the message says how to avoid it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,21 @@ class Notices:
         """
         if not self.copy:
             raise ValueError(f"{self.name}: copy=False, but {what}; {remedy} avoids that")
-        warnings.warn(
-            f"{self.name}: {what} in a copy; {remedy} avoids that",
-            SlideWarning,
-            stacklevel=_frames_inside() + 1,
-        )
+        warn(f"{self.name}: {what} in a copy; {remedy} avoids that")
+
+
+def warn(message: str) -> None:
+    """Warn where the user's code called.
+
+    Examples
+    --------
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn("train.txt.slide-cache: found a damaged cache")
+    >>> caught[0].category.__name__
+    'SlideWarning'
+    """
+    warnings.warn(message, SlideWarning, stacklevel=_frames_inside() + 1)
 
 
 def _frames_inside() -> int:

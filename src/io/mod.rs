@@ -1,4 +1,6 @@
-//! Files: data in the XMC text format, models as safetensors.
+//! Files: data in the XMC text format, models as safetensors, and checks of what files hold.
 
+pub mod canonical;
+pub mod checksum;
 pub mod model;
 pub mod xmc;

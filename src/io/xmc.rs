@@ -11,35 +11,43 @@
 //! from 0. Without a header each size is the largest id plus one. Windows line ends, tabs, a UTF-8
 //! byte order mark and gzip (found by its first bytes, not by the name) are read as well.
 //!
-//! The text is cut at line ends into chunks of fixed size that are parsed in parallel and joined in
-//! order, so the result and the reported error are the same on any number of threads. The counts of
-//! the header are claims to be checked; no memory is ever reserved for them.
+//! The text is read once, in blocks of whole lines that are parsed in parallel and joined in order,
+//! so the result and the reported error are the same on any number of threads. Only a few blocks are
+//! in memory at a time, beside the arrays that grow. The counts of the header are claims to be
+//! checked; no memory is ever reserved for them.
 //!
-//! Limits: the whole text is held in memory beside the arrays, gzip is decoded on one thread, and
-//! there are at most `i32::MAX` features and labels, so that ids fit in 32 bits.
+//! Files are read and not mapped: a mapped file that another process cuts short ends this one with a
+//! signal, and a copy from the page cache costs a tenth of the parsing.
+//!
+//! Limits: gzip is decoded on one thread, while the others parse, and there are at most `i32::MAX`
+//! features and labels, so that ids fit in 32 bits.
 
+mod assembly;
+mod blocks;
 mod chunk;
 mod error;
+mod numbers;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use flate2::bufread::MultiGzDecoder;
 use rayon::prelude::*;
 
-use chunk::{Chunk, Limits};
+use assembly::Assembly;
+use blocks::{Blocks, Returned};
+use chunk::Limits;
 pub use error::{Axis, Wanted, XmcError};
 pub use write::{Rows, write};
 
 /// The largest number of features or labels.
 const MAX_COLUMNS: u64 = i32::MAX as u64;
-
-/// Large enough to hide the cost of a task, small enough to share a file of a few megabytes.
-const CHUNK_BYTES: usize = 1 << 20;
 
 /// A data set as two canonical CSR matrices: the ids of every row rise strictly.
 ///
@@ -82,10 +90,13 @@ impl XmcData {
 ///
 /// If the file cannot be read, or is not a data set; the error names the file, and the line.
 pub fn read(path: &Path) -> Result<XmcData, XmcError> {
-    let bytes = std::fs::read(path)
-        .map_err(|source| XmcError::Read { path: path.to_path_buf(), source })?;
-    parse(&bytes)
-        .map_err(|source| XmcError::InFile { path: path.to_path_buf(), source: Box::new(source) })
+    let read = |source| XmcError::Read { path: path.to_path_buf(), source };
+    // Compressed bytes are read a few pages at a time; text goes past this buffer.
+    let file = BufReader::with_capacity(1 << 16, File::open(path).map_err(read)?);
+    parse_source(file).map_err(|error| match error {
+        XmcError::Source(source) => read(source),
+        other => XmcError::InFile { path: path.to_path_buf(), source: Box::new(other) },
+    })
 }
 
 /// Parses a data set from the bytes of a file, which may be gzipped.
@@ -108,52 +119,49 @@ pub fn read(path: &Path) -> Result<XmcData, XmcError> {
 /// # Ok::<(), xmc::XmcError>(())
 /// ```
 pub fn parse(bytes: &[u8]) -> Result<XmcData, XmcError> {
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        let mut text = Vec::new();
-        MultiGzDecoder::new(bytes).read_to_end(&mut text).map_err(XmcError::Gzip)?;
-        return parse_text(&text);
-    }
-    parse_text(bytes)
+    parse_source(bytes)
 }
 
-fn parse_text(text: &[u8]) -> Result<XmcData, XmcError> {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    if text.is_empty() {
+fn parse_source(mut source: impl BufRead + Send) -> Result<XmcData, XmcError> {
+    if source.fill_buf().map_err(XmcError::Source)?.starts_with(&[0x1f, 0x8b]) {
+        return parse_text(MultiGzDecoder::new(source), XmcError::Gzip);
+    }
+    parse_text(source, XmcError::Source)
+}
+
+fn parse_text(
+    source: impl Read + Send,
+    unreadable: fn(io::Error) -> XmcError,
+) -> Result<XmcData, XmcError> {
+    let returned = Returned::default();
+    let mut blocks = Blocks::new(source, &returned, unreadable);
+    let mut first = blocks.read()?;
+    first.skip(if first.text().starts_with(b"\xef\xbb\xbf") { 3 } else { 0 });
+    if first.text().is_empty() {
         return Err(XmcError::Empty);
     }
-    let first_line_end = memchr::memchr(b'\n', text).unwrap_or(text.len());
-    let header = Header::detect(&text[..first_line_end])?;
-    let body_start = match header {
-        Some(_) => text.len().min(first_line_end + 1),
-        None => 0,
-    };
+    let line_end = memchr::memchr(b'\n', first.text()).unwrap_or(first.text().len());
+    let header = Header::detect(&first.text()[..line_end])?;
+    if header.is_some() {
+        first.skip(line_end + 1);
+    }
     let limits = Limits {
         features: header.map_or(MAX_COLUMNS, |header| header.features),
         labels: header.map_or(MAX_COLUMNS, |header| header.labels),
         from_header: header.is_some(),
     };
-    let chunks: Vec<_> = chunk_starts(text, body_start)
-        .par_iter()
-        .map(|&(start, end)| Chunk::parse(text, start..end, limits))
-        .collect();
-    let chunks = chunks.into_iter().collect::<Result<Vec<_>, _>>().map_err(|fault| {
-        let line = 1 + memchr::memchr_iter(b'\n', &text[..fault.offset]).count();
-        XmcError::Line { line, found: fault.found, wanted: fault.wanted }
-    })?;
-    join(chunks, header)
-}
-
-/// The bounds of chunks that end at line ends and together cover the text from `start` on.
-fn chunk_starts(text: &[u8], mut start: usize) -> Vec<(usize, usize)> {
-    let mut bounds = Vec::with_capacity(text.len() / CHUNK_BYTES + 1);
-    while start < text.len() {
-        let least = text.len().min(start + CHUNK_BYTES);
-        let end =
-            memchr::memchr(b'\n', &text[least..]).map_or(text.len(), |newline| least + newline + 1);
-        bounds.push((start, end));
-        start = end;
-    }
-    bounds
+    let assembly = Mutex::new(Assembly::new(header));
+    std::iter::once((0, Ok(first))).chain(blocks).par_bridge().for_each(|(index, block)| {
+        let outcome = block.map(|mut block| {
+            let parsed = block.parse(limits);
+            (block, parsed)
+        });
+        if !matches!(outcome, Ok((_, Ok(())))) {
+            returned.stop();
+        }
+        assembly.lock().unwrap_or_else(PoisonError::into_inner).put(index, outcome, &returned);
+    });
+    assembly.into_inner().unwrap_or_else(PoisonError::into_inner).finish()
 }
 
 /// What the first line claims; only the rows can prove it.
@@ -189,50 +197,4 @@ impl Header {
             labels: count(labels, "labels", MAX_COLUMNS)?,
         }))
     }
-}
-
-/// Puts the chunks behind one another.
-fn join(chunks: Vec<Chunk>, header: Option<Header>) -> Result<XmcData, XmcError> {
-    let total = |length: fn(&Chunk) -> usize| chunks.iter().map(length).sum::<usize>();
-    let rows = total(|chunk| chunk.x_lengths.len());
-    if let Some(header) = header
-        && header.points != rows as u64
-    {
-        return Err(XmcError::Points { header: header.points, found: rows });
-    }
-    let mut data = XmcData {
-        x_indptr: Vec::with_capacity(rows + 1),
-        x_indices: Vec::with_capacity(total(|chunk| chunk.x_ids.len())),
-        x_values: Vec::with_capacity(total(|chunk| chunk.x_values.len())),
-        y_indptr: Vec::with_capacity(rows + 1),
-        y_indices: Vec::with_capacity(total(|chunk| chunk.y_ids.len())),
-        n_features: 0,
-        n_labels: 0,
-    };
-    data.x_indptr.push(0);
-    data.y_indptr.push(0);
-    // A chunk is freed as soon as it is copied, so the peak stays near one copy of the arrays.
-    for chunk in chunks {
-        append_ends(&mut data.x_indptr, &chunk.x_lengths);
-        append_ends(&mut data.y_indptr, &chunk.y_lengths);
-        data.x_indices.extend_from_slice(&chunk.x_ids);
-        data.x_values.extend_from_slice(&chunk.x_values);
-        data.y_indices.extend_from_slice(&chunk.y_ids);
-        data.n_features = data.n_features.max(chunk.features);
-        data.n_labels = data.n_labels.max(chunk.labels);
-    }
-    if let Some(header) = header {
-        data.n_features = header.features as usize;
-        data.n_labels = header.labels as usize;
-    }
-    Ok(data)
-}
-
-/// Continues `indptr` by rows of these lengths.
-fn append_ends(indptr: &mut Vec<i64>, lengths: &[usize]) {
-    let mut end = indptr.last().copied().unwrap_or(0);
-    indptr.extend(lengths.iter().map(|&length| {
-        end += length as i64;
-        end
-    }));
 }

@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use numpy::{IntoPyArray, PyArray1};
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
 use crate::error::Error;
 use crate::io::xmc::{self, Rows};
+use crate::io::{canonical, checksum};
 
 use super::arrays::{FeatureArrays, Pattern};
+use super::pool::Pool;
 
 type Arrays<'py> = (
     Bound<'py, PyArray1<i64>>,
@@ -23,7 +25,9 @@ type Arrays<'py> = (
 /// Reads a data set in the XMC text format, plain or gzipped.
 #[pyfunction]
 pub(super) fn read_xmc(py: Python<'_>, path: PathBuf) -> PyResult<Arrays<'_>> {
-    let data = py.detach(|| xmc::read(&path)).map_err(Error::from)?;
+    // Rayon's own pool would be without threads in a forked child.
+    let pool = Pool::new(None)?;
+    let data = py.detach(|| pool.install(|| xmc::read(&path)))?.map_err(Error::from)?;
     Ok((
         data.x_indptr.into_pyarray(py),
         data.x_indices.into_pyarray(py),
@@ -33,6 +37,33 @@ pub(super) fn read_xmc(py: Python<'_>, path: PathBuf) -> PyResult<Arrays<'_>> {
         data.n_features,
         data.n_labels,
     ))
+}
+
+/// Whether `x` is canonical compressed rows of `columns`, with finite values.
+#[pyfunction]
+pub(super) fn is_canonical(py: Python<'_>, x: FeatureArrays<'_>, columns: usize) -> PyResult<bool> {
+    let pool = Pool::new(None)?;
+    match &x {
+        FeatureArrays::Dense(_) => Ok(false),
+        FeatureArrays::Int32(indptr, ids, values) => {
+            let (indptr, ids, values) = (indptr.as_slice()?, ids.as_slice()?, values.as_slice()?);
+            let check = || canonical::is_canonical(indptr, ids, values, columns);
+            Ok(py.detach(|| pool.install(check))?)
+        }
+        FeatureArrays::Int64(indptr, ids, values) => {
+            let (indptr, ids, values) = (indptr.as_slice()?, ids.as_slice()?, values.as_slice()?);
+            let check = || canonical::is_canonical(indptr, ids, values, columns);
+            Ok(py.detach(|| pool.install(check))?)
+        }
+    }
+}
+
+/// The CRC-32 of all parts, one behind another.
+#[pyfunction]
+pub(super) fn crc32(py: Python<'_>, parts: Vec<PyReadonlyArray1<'_, u8>>) -> PyResult<u32> {
+    let parts = parts.iter().map(PyReadonlyArray1::as_slice).collect::<Result<Vec<_>, _>>()?;
+    let pool = Pool::new(None)?;
+    Ok(py.detach(|| pool.install(|| checksum::crc32(&parts)))?)
 }
 
 /// Writes a data set in the XMC text format, gzipped if the name ends in `.gz`.

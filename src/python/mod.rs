@@ -20,7 +20,7 @@ mod _core {
     #[pymodule_export]
     use super::build_info;
     #[pymodule_export]
-    use super::io::{read_xmc, write_xmc};
+    use super::io::{crc32, is_canonical, read_xmc, write_xmc};
     #[pymodule_export]
     use super::network::PyNetwork;
     #[pymodule_export]

@@ -1,8 +1,6 @@
 //! A run of whole lines, parsed on one thread.
 
-use std::ops::Range;
-
-use super::{Axis, Wanted};
+use super::{Axis, Wanted, numbers};
 
 /// How much of a bad word an error quotes.
 const QUOTED_BYTES: usize = 40;
@@ -32,57 +30,64 @@ pub(super) struct Chunk {
 /// The first word of a chunk that cannot be used.
 #[derive(Debug)]
 pub(super) struct Fault {
-    /// Where it stands in the whole text.
-    pub(super) offset: usize,
+    /// Line of the chunk, counted from 1.
+    pub(super) line: usize,
     pub(super) found: String,
     pub(super) wanted: Wanted,
 }
 
+/// What is wrong with a line, whichever it is.
+struct Refusal {
+    found: String,
+    wanted: Wanted,
+}
+
 impl Chunk {
-    /// Parses the lines of `text[range]`.
-    pub(super) fn parse(text: &[u8], range: Range<usize>, limits: Limits) -> Result<Self, Fault> {
-        // A guess from the bytes that are really there; the arrays grow if pairs are shorter.
-        let pairs = range.len() / 12;
-        let mut chunk = Self {
-            x_ids: Vec::with_capacity(pairs),
-            x_values: Vec::with_capacity(pairs),
-            ..Self::default()
-        };
+    /// Parses the lines of `text`, of which only the last may have no end; the chunk must be empty.
+    pub(super) fn parse(&mut self, text: &[u8], limits: Limits) -> Result<(), Fault> {
         let mut scratch = Vec::new();
-        let mut start = range.start;
-        while start < range.end {
-            let end = memchr::memchr(b'\n', &text[start..range.end])
-                .map_or(range.end, |newline| start + newline);
-            let mut line = Line { text: &text[..end], at: start };
-            chunk.push_labels(&mut line, limits)?;
-            chunk.push_features(&mut line, limits, &mut scratch)?;
+        let mut start = 0;
+        while start < text.len() {
+            let end = memchr::memchr(b'\n', &text[start..]).map_or(text.len(), |at| start + at);
+            let mut line = Line { text, end, at: start };
+            self.push_labels(&mut line, limits)
+                .and_then(|()| self.push_features(&mut line, limits, &mut scratch))
+                .map_err(|Refusal { found, wanted }| {
+                    // Lengths of features come last, so this counts the lines before.
+                    Fault { line: self.x_lengths.len() + 1, found, wanted }
+                })?;
             start = end + 1;
         }
-        Ok(chunk)
+        Ok(())
     }
 
-    fn push_labels(&mut self, line: &mut Line<'_>, limits: Limits) -> Result<(), Fault> {
+    /// Makes room for other rows.
+    pub(super) fn clear(&mut self) {
+        self.x_lengths.clear();
+        self.x_ids.clear();
+        self.x_values.clear();
+        self.y_lengths.clear();
+        self.y_ids.clear();
+        (self.features, self.labels) = (0, 0);
+    }
+
+    fn push_labels(&mut self, line: &mut Line<'_>, limits: Limits) -> Result<(), Refusal> {
         let first = self.y_ids.len();
-        let mut rising = true;
-        let mut previous = -1;
+        let word = line.at;
         // Labels are the first word of a line, unless that word is a pair.
-        if line.peek().is_some_and(|byte| !is_blank(byte)) && !line.word().contains(&b':') {
-            let word = line.at;
-            loop {
-                let id = line.id(word, limits, Axis::Label)?;
-                rising &= id > previous;
-                previous = id;
-                self.y_ids.push(id);
-                match line.peek() {
-                    Some(b',') => line.at += 1,
-                    None => break,
-                    Some(byte) if is_blank(byte) => break,
-                    Some(_) => return Err(line.fault(word, Wanted::Labels)),
+        if line.peek().is_some_and(|byte| !is_blank(byte)) {
+            match self.push_ids(line, limits) {
+                Ok(()) => {}
+                Err(_) if line.word_at(word).contains(&b':') => {
+                    self.y_ids.truncate(first);
+                    line.at = word;
                 }
+                refused => return refused,
             }
         }
-        if !rising {
-            self.y_ids[first..].sort_unstable();
+        let ids = &mut self.y_ids[first..];
+        if !ids.is_sorted_by(|a, b| a < b) {
+            ids.sort_unstable();
             let mut kept = first;
             for k in first..self.y_ids.len() {
                 if k == first || self.y_ids[k] != self.y_ids[kept - 1] {
@@ -99,12 +104,26 @@ impl Chunk {
         Ok(())
     }
 
+    /// Appends the labels of the word at the cursor.
+    fn push_ids(&mut self, line: &mut Line<'_>, limits: Limits) -> Result<(), Refusal> {
+        let word = line.at;
+        loop {
+            self.y_ids.push(line.id(word, limits, Axis::Label)?);
+            match line.peek() {
+                Some(b',') => line.at += 1,
+                None => return Ok(()),
+                Some(byte) if is_blank(byte) => return Ok(()),
+                Some(_) => return Err(line.refuse(word, Wanted::Labels)),
+            }
+        }
+    }
+
     fn push_features(
         &mut self,
         line: &mut Line<'_>,
         limits: Limits,
         scratch: &mut Vec<(i32, f32)>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Refusal> {
         let first = self.x_ids.len();
         let start = line.at;
         let mut rising = true;
@@ -113,7 +132,7 @@ impl Chunk {
             let word = line.at;
             let id = line.id(word, limits, Axis::Feature)?;
             if line.peek() != Some(b':') {
-                return Err(line.fault(word, Wanted::Pair));
+                return Err(line.refuse(word, Wanted::Pair));
             }
             line.at += 1;
             let value = line.value(word)?;
@@ -125,7 +144,7 @@ impl Chunk {
         if !rising && !self.sort_and_sum(first, scratch) {
             line.at = start;
             line.skip_blanks();
-            return Err(line.fault(line.at, Wanted::FiniteValue));
+            return Err(line.refuse(line.at, Wanted::FiniteValue));
         }
         if let Some(&id) = self.x_ids[first..].last() {
             self.features = self.features.max(id as usize + 1);
@@ -154,16 +173,17 @@ impl Chunk {
     }
 }
 
-/// A place in a line; `text` ends where the line does.
+/// A place in a line, which ends before `end`; the text goes on, so that whole words can be read.
 #[derive(Debug)]
 struct Line<'a> {
     text: &'a [u8],
+    end: usize,
     at: usize,
 }
 
-impl Line<'_> {
+impl<'a> Line<'a> {
     fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
+        self.text[..self.end].get(self.at).copied()
     }
 
     /// Moves to the next word; false if there is none.
@@ -171,59 +191,81 @@ impl Line<'_> {
         while self.peek().is_some_and(is_blank) {
             self.at += 1;
         }
-        self.at < self.text.len()
+        self.at < self.end
     }
 
-    /// The rest of the word at the cursor.
-    fn word(&self) -> &[u8] {
-        let rest = &self.text[self.at..];
+    /// The word that starts at `start`, or the rest of it.
+    fn word_at(&self, start: usize) -> &'a [u8] {
+        let rest = &self.text[start..self.end];
         &rest[..rest.iter().position(|&byte| is_blank(byte)).unwrap_or(rest.len())]
     }
 
     /// Reads an id, which no limit lets exceed `i32::MAX`, inside the word that starts at `word`.
-    fn id(&mut self, word: usize, limits: Limits, axis: Axis) -> Result<i32, Fault> {
+    #[inline]
+    fn id(&mut self, word: usize, limits: Limits, axis: Axis) -> Result<i32, Refusal> {
         let (columns, wanted) = match axis {
             Axis::Feature => (limits.features, Wanted::Pair),
             Axis::Label => (limits.labels, Wanted::Labels),
         };
-        let start = self.at;
-        let mut id = 0_u64;
-        while let Some(digit) = self.peek().map(|byte| byte.wrapping_sub(b'0'))
-            && digit < 10
-        {
-            id = id.saturating_mul(10).saturating_add(u64::from(digit));
-            self.at += 1;
+        // No digit stands at the end of a line, so that no number goes on behind it.
+        let (id, end) = numbers::whole(self.text, self.at).unwrap_or_else(|| self.long_id());
+        if end == self.at {
+            return Err(self.refuse(word, wanted));
         }
-        if self.at == start {
-            return Err(self.fault(word, wanted));
-        }
+        self.at = end;
         if id >= columns {
             let from_header = limits.from_header;
-            return Err(self.fault(word, Wanted::IdBelow { axis, columns, from_header }));
+            return Err(self.refuse(word, Wanted::IdBelow { axis, columns, from_header }));
         }
         Ok(id as i32)
     }
 
+    /// The digits at the cursor, however many, as a number that stays at the largest there is.
+    #[cold]
+    fn long_id(&self) -> (u64, usize) {
+        let digits = self.text[self.at..self.end].iter().map(|byte| byte.wrapping_sub(b'0'));
+        let mut end = self.at;
+        let id = digits.take_while(|&digit| digit < 10).fold(0_u64, |id, digit| {
+            end += 1;
+            id.saturating_mul(10).saturating_add(u64::from(digit))
+        });
+        (id, end)
+    }
+
     /// Reads a value that ends where the word does.
-    fn value(&mut self, word: usize) -> Result<f32, Fault> {
-        let (value, length) = fast_float2::parse_partial::<f32, _>(&self.text[self.at..])
-            .map_err(|_| self.fault(word, Wanted::Value))?;
+    #[inline]
+    fn value(&mut self, word: usize) -> Result<f32, Refusal> {
+        if let Some((value, end)) = numbers::decimal(self.text, self.at)
+            && (end == self.end || self.text.get(end).copied().is_some_and(is_blank))
+        {
+            self.at = end;
+            return Ok(value);
+        }
+        self.any_value(word)
+    }
+
+    /// Reads a value of any form.
+    #[cold]
+    fn any_value(&mut self, word: usize) -> Result<f32, Refusal> {
+        let (value, length) = fast_float2::parse_partial::<f32, _>(&self.text[self.at..self.end])
+            .map_err(|_| self.refuse(word, Wanted::Value))?;
         self.at += length;
         if self.peek().is_some_and(|byte| !is_blank(byte)) {
-            return Err(self.fault(word, Wanted::Value));
+            return Err(self.refuse(word, Wanted::Value));
         }
         if !value.is_finite() {
-            return Err(self.fault(word, Wanted::FiniteValue));
+            return Err(self.refuse(word, Wanted::FiniteValue));
         }
         Ok(value)
     }
 
-    fn fault(&self, offset: usize, wanted: Wanted) -> Fault {
-        let word = Line { text: self.text, at: offset };
-        let word = word.word();
+    /// Says what is wrong with the word that starts at `start`.
+    #[cold]
+    fn refuse(&self, start: usize, wanted: Wanted) -> Refusal {
+        let word = self.word_at(start);
         let quoted = &word[..word.len().min(QUOTED_BYTES)];
         let more = if quoted.len() < word.len() { "..." } else { "" };
-        Fault { offset, found: format!("{}{more}", quoted.escape_ascii()), wanted }
+        Refusal { found: format!("{}{more}", quoted.escape_ascii()), wanted }
     }
 }
 

@@ -26,6 +26,9 @@ pub enum XmcError {
         /// What the system said.
         source: io::Error,
     },
+    /// The bytes to parse could not be read.
+    #[error("cannot read further: {0}")]
+    Source(#[source] io::Error),
     /// The file was read, but is not a data set.
     #[error("{}: {source}", .path.display())]
     InFile {

@@ -85,7 +85,7 @@ fn broken_gzip_is_an_error() {
 #[test]
 fn a_large_text_is_read_alike_on_any_number_of_threads() {
     let (text, rows) = large_text();
-    assert!(text.len() > 2 * CHUNK_BYTES);
+    assert!(text.len() > 2 * blocks::BLOCK_BYTES);
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| parse(text.as_bytes()).unwrap())
@@ -110,7 +110,8 @@ fn the_first_error_of_a_large_text_is_the_one_reported() {
         other => panic!("{other:?}"),
     };
     assert_eq!(line(&text), rows + 1);
-    let first = text[CHUNK_BYTES * 3 / 2..].find("17.5").unwrap() + CHUNK_BYTES * 3 / 2;
+    let first =
+        text[blocks::BLOCK_BYTES * 3 / 2..].find("17.5").unwrap() + blocks::BLOCK_BYTES * 3 / 2;
     text.replace_range(first..first + 4, "next");
     assert_eq!(line(&text), 1 + text[..first].matches('\n').count());
 }
