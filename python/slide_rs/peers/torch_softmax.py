@@ -25,6 +25,7 @@ __all__ = ["SoftmaxNet", "make"]
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 #: Steps in which the rate rises: a tenth of all, up to so many.
+#: Steps in which the rate rises: a tenth of all, up to so many.
 WARM_UP = 100
 #: Scores that are held at once in prediction.
 MOST_SCORES = 1 << 26
@@ -235,4 +236,4 @@ class SoftmaxNet:
         settings = self.settings
         steps = settings.epochs * -(-settings.rows // settings.batch_size)
         fall = (1 + math.cos(math.pi * (self.step - 1) / steps)) / 2
-        return settings.lr * min(1.0, self.step / WARM_UP) * fall
+        return settings.lr * min(1.0, self.step / min(WARM_UP, steps / 10 + 1)) * fall
