@@ -35,6 +35,7 @@ pub mod lsh;
 mod network;
 pub mod optim;
 mod per_thread;
+mod phases;
 pub mod rng;
 pub mod rows;
 mod rules;
@@ -53,4 +54,5 @@ pub use error::{Error, Result};
 pub use network::{
     BatchReport, Counters, EpochOptions, EpochReport, LayerTables, Mode, Network, Progress,
 };
+pub use phases::{Phase, Phases};
 pub use targets::Targets;

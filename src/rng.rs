@@ -27,6 +27,9 @@ pub enum Stream {
     Reservoir,
     /// Rounding of changed weights; the item is the row.
     Rounding,
+    /// Random neurons that a block of samples shares; the item is the block, the layer is mixed into
+    /// it.
+    SharedNegatives,
 }
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -8,6 +8,7 @@ use std::ops::Range;
 use crate::config::{HiddenConfig, Loss};
 use crate::error::{Error, Result};
 use crate::lsh::HashScratch;
+use crate::phases::Stopwatch;
 use crate::rng::{Rng, Stream};
 use crate::rows::Matrix;
 use crate::sparse::Features;
@@ -132,6 +133,8 @@ pub struct SampledTape {
     pub codes: Vec<u16>,
     /// Room for hashing the block.
     pub hashing: HashScratch,
+    /// Random neurons that the samples of the block share, in the order in which they are taken.
+    pub shared: Vec<u32>,
 }
 
 impl SampledTape {
@@ -189,6 +192,8 @@ pub struct Tape {
     pub loss: f64,
     /// Why the block could not be read.
     pub error: Option<Error>,
+    /// Where the time of the block went.
+    pub watch: Stopwatch,
 }
 
 impl Tape {
@@ -210,6 +215,7 @@ impl Tape {
             edges,
             loss: 0.0,
             error: None,
+            watch: Stopwatch::default(),
         }
     }
 
@@ -228,6 +234,7 @@ impl Tape {
         }
         self.loss = 0.0;
         self.error = None;
+        self.watch.start();
         for edges in &mut self.edges {
             edges.clear();
         }

@@ -91,7 +91,7 @@ def sampler_fields(sampler: Sampler) -> _Object:
     Examples
     --------
     >>> sampler_fields(samplers.Uniform(5))
-    {'kind': 'uniform', 'n_active': 5, 'log_q': True}
+    {'kind': 'uniform', 'n_active': 5, 'log_q': True, 'shared_negatives': True}
     """
     kind = next(name for name, made in SAMPLERS.items() if type(sampler) is made)
     if not isinstance(sampler, samplers.LSH):

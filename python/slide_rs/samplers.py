@@ -55,6 +55,8 @@ class LSH:
         efficient class of LSH-based samplers and estimators", 2017), which wants plain
         `lsh.SimHash`; or none. Only at the output layer with a softmax loss: hidden layers and
         other losses, whose outputs each count for themselves, ignore it.
+    shared_negatives : bool
+        As in `Uniform`, of the neurons that are drawn at random.
 
     Examples
     --------
@@ -72,6 +74,7 @@ class LSH:
     min_count: int = 2
     min_active: int | None = None
     log_q: str = "random"
+    shared_negatives: bool = True
 
     def __post_init__(self) -> None:
         _take("tables", self, SimHash, FAMILIES)
@@ -93,6 +96,7 @@ class LSH:
                 f"min_active: found {self.min_active}, wanted at most n_active={self.n_active}"
             )
         checks.choice("log_q", self.log_q, ("random", "all", "none"))
+        checks.flag("shared_negatives", self.shared_negatives)
         found = self.tables
         plain = isinstance(found, SimHash) and found.append_bias
         if self.log_q == "all" and (not plain or found.center or found.normalize or found.mips):
@@ -127,12 +131,22 @@ class Uniform(_Drawn):
     log_q : bool
         Correct the scores for the chance of being drawn, which removes the bias of sampling. Only
         at the output layer with a softmax loss: hidden layers and other losses ignore it.
+    shared_negatives : bool
+        Whether the random neurons are drawn once for 16 rows: each row still computes as many, but
+        their weights are read and changed once, so that a step moves far less memory. When False,
+        each row draws its own.
 
     Examples
     --------
     >>> Uniform(n_active=500)
     Uniform(n_active=500, log_q=True)
     """
+
+    shared_negatives: bool = True
+
+    def __post_init__(self) -> None:
+        _Drawn.__post_init__(self)
+        checks.flag("shared_negatives", self.shared_negatives)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,19 +205,23 @@ class Oracle:
         Neurons computed per row, labels included; by rule when not given.
     random_share : float, optional
         As in `LSH`.
+    shared_negatives : bool
+        As in `Uniform`.
 
     Examples
     --------
     >>> Oracle(n_active=500)
-    Oracle(n_active=500, random_share=None)
+    Oracle(n_active=500, random_share=None, shared_negatives=True)
     """
 
     n_active: int | None = None
     random_share: float | None = None
+    shared_negatives: bool = True
 
     def __post_init__(self) -> None:
         _check_active(self, "n_active")
         _check_random_share(self)
+        checks.flag("shared_negatives", self.shared_negatives)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ pub enum SamplerConfig {
         n_active: Option<usize>,
         /// Whether log q is subtracted from the logits of sampled negatives.
         log_q: bool,
+        /// Whether the samples of a block share the random ones.
+        #[serde(default)]
+        shared_negatives: bool,
     },
     /// Random ones, of which those with low ids are more likely: P(id) = log(1 + 1 / (id + 1)) /
     /// log(units + 1), for ids in the order of their frequency.
@@ -41,6 +44,9 @@ pub enum SamplerConfig {
         n_active: Option<usize>,
         /// As for [`LshConfig`].
         random_share: Option<f32>,
+        /// Whether the samples of a block share the random ones.
+        #[serde(default)]
+        shared_negatives: bool,
     },
     /// All.
     Full {},
@@ -65,6 +71,10 @@ pub struct LshConfig {
     pub random_share: Option<f32>,
     /// From which logits log q is subtracted.
     pub log_q: LogQ,
+    /// Whether the samples of a block share the random neurons: the rows are then few, and stay in
+    /// the cache.
+    #[serde(default)]
+    pub shared_negatives: bool,
     /// The hash tables.
     pub tables: TablesConfig,
     /// When moved rows are inserted again.
@@ -121,6 +131,7 @@ impl LshConfig {
             fill: Fill::Random,
             random_share: None,
             log_q: LogQ::Random,
+            shared_negatives: true,
             tables: TablesConfig {
                 family: FamilyConfig::Simhash { projection: Projection::Gaussian },
                 n_tables: None,
@@ -190,7 +201,7 @@ impl SamplerConfig {
             Self::Uniform { n_active, .. }
             | Self::LogUniform { n_active, .. }
             | Self::InBatch { n_active, .. } => active("sampler.n_active", *n_active),
-            Self::Oracle { n_active, random_share } => {
+            Self::Oracle { n_active, random_share, .. } => {
                 share("sampler.random_share", random_share.unwrap_or(0.0))?;
                 active("sampler.n_active", *n_active)
             }
@@ -224,7 +235,7 @@ impl SamplerConfig {
             Self::Uniform { n_active, .. } | Self::LogUniform { n_active, .. } => {
                 n_active.get_or_insert(active(units));
             }
-            Self::Oracle { n_active, random_share } => {
+            Self::Oracle { n_active, random_share, .. } => {
                 n_active.get_or_insert(active(units));
                 random_share.get_or_insert(RANDOM_SHARE);
             }

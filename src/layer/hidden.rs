@@ -2,6 +2,7 @@
 
 use crate::config::HiddenConfig;
 use crate::optim::{Param, Update};
+use crate::phases::Phase;
 use crate::rows::Matrix;
 use crate::simd::Kernels;
 use crate::tape::{LayerTape, Tape};
@@ -111,25 +112,20 @@ pub fn forward(
     }
 }
 
-/// Takes the gradients of a block back from the active neurons of the output layer to the first
-/// layer, and notes which rows of each layer they change.
-pub fn backward(kernels: &Kernels, layers: &[Hidden], output: &Sampled, tape: &mut Tape) {
-    let Tape { first, len, hidden, output: last, edges, .. } = tape;
-    for i in 0..*len {
-        let gradient = |columns: Option<&[u32]>, out: &mut [f32]| {
-            output.input_gradients(kernels, (&last.active, &last.active.coefs), (i, columns), out);
-        };
-        into_inputs(hidden, i, gradient);
-    }
+/// Takes the gradients of a block back from the outputs of the last hidden layer to the first, and
+/// notes which rows of each layer are changed, those of the output layer too.
+pub fn backward(kernels: &Kernels, layers: &[Hidden], tape: &mut Tape) {
+    let Tape { first, output: last, edges, watch, .. } = tape;
     if let Some(edges) = edges.last_mut() {
         edges.group(last.active.iter(*first));
     }
+    watch.lap(Phase::Transpose);
     backward_hidden(kernels, layers, tape);
 }
 
 /// The same from the gradients of the outputs of the last hidden layer.
 pub fn backward_hidden(kernels: &Kernels, layers: &[Hidden], tape: &mut Tape) {
-    let Tape { first, len, features, hidden, edges, .. } = tape;
+    let Tape { first, len, features, hidden, edges, watch, .. } = tape;
     for (number, layer) in layers.iter().enumerate().rev() {
         let (before, here) = hidden.split_at_mut(number);
         match (layer, &mut here[0]) {
@@ -174,11 +170,16 @@ pub fn backward_hidden(kernels: &Kernels, layers: &[Hidden], tape: &mut Tape) {
             _ => {}
         }
     }
+    watch.lap(Phase::HiddenBackward);
 }
 
 /// Has `gradient` added to those of the outputs of sample `i` of the last layer of `before`: to the
 /// given columns, or to all.
-fn into_inputs(before: &mut [LayerTape], i: usize, gradient: impl Fn(Option<&[u32]>, &mut [f32])) {
+pub(super) fn into_inputs(
+    before: &mut [LayerTape],
+    i: usize,
+    gradient: impl Fn(Option<&[u32]>, &mut [f32]),
+) {
     match before.last_mut() {
         None => {}
         Some(LayerTape::Dense(before)) => {

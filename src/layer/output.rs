@@ -3,11 +3,13 @@
 use crate::config::Loss;
 use crate::rng::{Rng, Stream};
 use crate::rows::{Matrix, SHARDS};
+use crate::phases::Phase;
 use crate::sampler::{Drawn, Pool, Query};
 use crate::simd::Kernels;
-use crate::tape::Tape;
+use crate::tape::{BLOCK, Tape};
 
 use super::Sampled;
+use super::hidden::into_inputs;
 use super::inputs::{Inputs, inputs};
 use super::logits::{self, TILE, TopK};
 use super::oracle::AllLogits;
@@ -24,7 +26,8 @@ pub(super) struct Room {
 
 impl Sampled {
     /// Chooses the active neurons of every sample of a block, computes them, their loss and their
-    /// deltas (times `scale`).
+    /// deltas (times `scale`), and the gradients of the outputs of the last hidden layer, while the
+    /// rows of the sample are in the cache.
     pub fn forward_backward(
         &self,
         kernels: &Kernels,
@@ -33,10 +36,17 @@ impl Sampled {
         tape: &mut Tape,
     ) {
         let Tape { first, len, features, hidden, output, labels, targets, label_ends, .. } = tape;
-        let inputs = inputs(features, hidden.last());
-        self.hash(kernels, inputs, *len, output);
+        let watch = &mut tape.watch;
+        self.hash(kernels, inputs(features, hidden.last()), *len, output);
+        watch.lap(Phase::Codes);
+        let block = (*first / BLOCK) as u64;
+        let rng = &mut Rng::new(seed, Stream::SharedNegatives, step, block);
+        self.scratch.with(|scratch| {
+            self.sampler.share(self.units(), rng, scratch, &mut output.shared);
+        });
         let mut label_start = 0;
         for (i, &label_end) in label_ends.iter().enumerate() {
+            let inputs = inputs(features, hidden.last());
             let mut rng = Rng::new(seed, Stream::Sampler, step, (*first + i) as u64);
             let start = output.active.ids.len();
             let range = std::mem::replace(&mut label_start, label_end)..label_end;
@@ -49,11 +59,14 @@ impl Sampled {
             } else {
                 let exact = &mut |n, out: &mut Vec<u32>| self.best(kernels, (inputs, i), n, out);
                 let units = self.units();
-                let query = &mut Query { labels, codes, units, pool: Some(pool), exact };
+                let (pool, shared) = (Some(pool), &output.shared[..]);
+                let query = &mut Query { labels, codes, units, pool, shared, exact };
                 self.scratch.with(|scratch| self.sampler.choose(query, &mut rng, scratch, ids))
             };
             output.active.ends.push(output.active.ids.len());
+            watch.lap(Phase::Tables);
             self.sums(kernels, inputs, i, output);
+            watch.lap(Phase::Logits);
             let (ids, deltas) = (&output.active.ids[start..], &mut output.active.coefs[start..]);
             if loss.is_softmax() {
                 let ids = (ids, labels.len());
@@ -62,7 +75,14 @@ impl Sampled {
             }
             let weight = tape.weights[i];
             tape.loss += loss.backward(kernels, deltas, targets, (weight, scale));
+            watch.lap(Phase::Loss);
+            into_inputs(hidden, i, |columns, out| {
+                let active = (&output.active, &output.active.coefs[..]);
+                self.input_gradients(kernels, active, (i, columns), out);
+            });
+            watch.lap(Phase::Backward);
         }
+        watch.phases.rows_computed += output.active.ids.len() as u64;
     }
 
     /// Length of the input of sample `i` as it is hashed, with its 1 for the bias.
@@ -87,7 +107,9 @@ impl Sampled {
             let codes = self.codes_of(&output.codes, i);
             let ids = &mut output.active.ids;
             let exact = &mut |n, out: &mut Vec<u32>| self.best(kernels, (inputs, i), n, out);
-            let query = &mut Query { labels: &[], codes, units: self.units(), pool: None, exact };
+            let (labels, shared) = (&[][..], &[][..]);
+            let units = self.units();
+            let query = &mut Query { labels, codes, units, pool: None, shared, exact };
             self.scratch.with(|scratch| {
                 self.sampler.retrieve(query, least, &mut rng, scratch, ids);
             });

@@ -217,6 +217,14 @@ impl Sampled {
         tape: &mut SampledTape,
     ) {
         self.hash(kernels, inputs, n, tape);
+        if let Some((seed, step, first)) = draw {
+            // The output layer is 0 here: no two layers draw the same numbers.
+            let block = (self.number + 1) << 32 | (first / BLOCK) as u64;
+            let rng = &mut Rng::new(seed, Stream::SharedNegatives, step, block);
+            self.scratch.with(|scratch| {
+                self.sampler.share(self.units(), rng, scratch, &mut tape.shared);
+            });
+        }
         for i in 0..n {
             let start = tape.active.ids.len();
             let draw = draw.map(|(seed, step, first)| (seed, step, first + i));
@@ -245,10 +253,10 @@ impl Sampled {
         let (codes, units) = (self.codes_of(&tape.codes, i), self.units());
         let ids = &mut tape.active.ids;
         let exact = &mut |n, out: &mut Vec<u32>| self.best(kernels, (inputs, i), n, out);
-        let query = &mut Query { labels: &[], codes, units, pool: None, exact };
+        let (labels, shared) = (&[][..], &tape.shared[..]);
+        let query = &mut Query { labels, codes, units, pool: None, shared, exact };
         self.scratch.with(|scratch| {
             if let Some((seed, step, sample)) = draw {
-                // The output layer is 0 here: no two layers draw the same numbers.
                 let item = (self.number + 1) << 32 | sample as u64;
                 let rng = &mut Rng::new(seed, Stream::Sampler, step, item);
                 self.sampler.choose(query, rng, scratch, ids);

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use crate::hogwild::SharedSums;
 use crate::optim::{Param, Update};
 use crate::per_thread::PerThread;
+use crate::phases::{Phase, Phases, Stopwatch};
 use crate::rows::SHARDS;
 use crate::simd::Kernels;
 use crate::touched::{Edges, Touched};
@@ -23,7 +24,7 @@ const AHEAD: usize = 2;
 /// Reusable memory of an update.
 #[derive(Debug)]
 pub struct UpdateScratch {
-    shards: Vec<Touched>,
+    shards: Vec<(Touched, Phases)>,
     /// The gradient of one row. It may be as wide as the features, so there is one a thread and
     /// not one a shard.
     sums: PerThread<Sums>,
@@ -31,12 +32,21 @@ pub struct UpdateScratch {
 
 impl Default for UpdateScratch {
     fn default() -> Self {
-        let shards = std::iter::repeat_with(Touched::default).take(SHARDS).collect();
+        let shards = std::iter::repeat_with(Default::default).take(SHARDS).collect();
         Self { shards, sums: PerThread::default() }
     }
 }
 
 impl UpdateScratch {
+    /// Where the time of the last update went.
+    pub fn phases(&self) -> Phases {
+        let mut phases = Phases::default();
+        for (_, spent) in &self.shards {
+            phases.merge(spent);
+        }
+        phases
+    }
+
     /// Makes room for rows of `stride` floats, on every thread: which of them will meet a row
     /// differs from step to step.
     fn make_room(&mut self, stride: usize, sparse: bool) {
@@ -145,8 +155,10 @@ impl Target<'_> {
         let moved = each(self.moved);
         let weights = self.weights.shards_mut().into_par_iter();
         let tasks = weights.zip(bias).zip(moved).zip(shards).enumerate();
-        tasks.for_each(|(shard, (((mut weights, mut bias), mut moved), touched))| {
+        tasks.for_each(|(shard, (((mut weights, mut bias), mut moved), (touched, spent)))| {
+            let mut watch = Stopwatch::default();
             touched.gather(shard, parts());
+            watch.lap(Phase::Transpose);
             let mut coming = touched.iter().map(|(local, ..)| local).skip(AHEAD);
             sums.with(|Sums { gradient, columns: sum }| {
                 for (local, samples, coefs) in touched.iter() {
@@ -171,8 +183,11 @@ impl Target<'_> {
                     if let Some(moved) = &mut moved {
                         moved[local] = true;
                     }
+                    watch.phases.rows_updated += 1;
                 }
             });
+            watch.lap(Phase::Update);
+            *spent = watch.phases;
         });
     }
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::layer::{Hidden, Sampled};
+use crate::phases::Phases;
 use crate::rng::{Rng, Stream};
 use crate::sparse::Features;
 use crate::targets::Targets;
@@ -70,6 +71,7 @@ impl Network {
     ) -> Result<EpochReport> {
         let clock = Instant::now();
         let rehash_before = self.workspace.rehash_seconds;
+        self.workspace.phases = Phases::default();
         let mut order = self.order(x, y, &options)?;
         if options.shuffle {
             let epoch = self.counters.epochs;

@@ -13,6 +13,7 @@ use crate::config::{HiddenConfig, NetworkConfig};
 use crate::error::{Error, Result};
 use crate::layer::{FullScratch, Hidden, Place, Sampled, UpdateScratch};
 use crate::optim::{Optimizer, Param};
+use crate::phases::{Phase, Phases};
 use crate::rows::Matrix;
 use crate::sampler::Pool;
 use crate::schedule::Run;
@@ -68,6 +69,7 @@ struct Workspace {
     full: FullScratch,
     bias_gradient: Vec<f32>,
     rehash_seconds: f64,
+    phases: Phases,
     /// The labels of the batch, where its samples are each other's negatives.
     pool: Pool,
     labels: Vec<u32>,
@@ -214,6 +216,12 @@ impl Network {
         all.flat_map(|(weights, bias)| [Some(weights), bias]).flatten().collect()
     }
 
+    /// Where the time went since the last epoch began.
+    #[must_use]
+    pub const fn phases(&self) -> &Phases {
+        &self.workspace.phases
+    }
+
     /// The sampled layers, first to last; the output layer is one of them.
     #[must_use]
     pub fn sampled(&self) -> Vec<&Sampled> {
@@ -251,7 +259,7 @@ impl Network {
             layer.ensure(&kernels);
             layer.rehash(&kernels);
         }
-        self.workspace.rehash_seconds += clock.elapsed().as_secs_f64();
+        self.workspace.add_rehash(clock);
     }
 
     /// Makes up for the steps that rows have missed, where the optimiser asks for it: with weight
@@ -282,6 +290,14 @@ impl Network {
     pub fn rehash_all(&mut self) {
         self.all_moved();
         self.rehash();
+    }
+}
+
+impl Workspace {
+    fn add_rehash(&mut self, clock: Instant) {
+        let seconds = clock.elapsed().as_secs_f64();
+        self.rehash_seconds += seconds;
+        self.phases.add(Phase::Rehash, seconds * rayon::current_num_threads() as f64);
     }
 }
 

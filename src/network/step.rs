@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::layer::{BatchInputs, Hidden, backward, backward_hidden, forward};
 use crate::optim::Optimizer;
+use crate::phases::Phase;
 use crate::sampler::Sampler;
 use crate::sparse::Features;
 use crate::tape::{BLOCK, DenseTape, LayerTape, Tape};
@@ -74,7 +75,7 @@ impl Network {
         let (clock, kernels) = (Instant::now(), self.kernels);
         let rehashed = self.sampled_mut().map(|layer| layer.rehash_if_due(&kernels, steps));
         if rehashed.fold(false, |any, rehashed| any | rehashed) {
-            self.workspace.rehash_seconds += clock.elapsed().as_secs_f64();
+            self.workspace.add_rehash(clock);
         }
     }
 
@@ -132,12 +133,14 @@ impl Network {
                 return;
             }
             tape.drop_features(config.input.dropout.unwrap_or(0.0), draw);
+            tape.watch.lap(Phase::Read);
             forward(kernels, hidden, Some(draw), tape);
+            tape.watch.lap(Phase::Hidden);
             if full {
                 tape.group_labels();
             } else {
                 output.forward_backward(kernels, (loss, scale), (draw, pool), tape);
-                backward(kernels, hidden, output, tape);
+                backward(kernels, hidden, tape);
             }
         });
         workspace.used().iter_mut().find_map(|tape| tape.error.take()).map_or(Ok(()), Err)
@@ -148,7 +151,7 @@ impl Network {
     fn finish_forward(&mut self, n: usize) -> f64 {
         let full = self.is_full();
         let Self { config, kernels, hidden, output, optimizers, workspace, .. } = self;
-        let Workspace { tapes, blocks, layers, full: room, .. } = workspace;
+        let Workspace { tapes, blocks, layers, full: room, phases, .. } = workspace;
         let tapes = &mut tapes[..*blocks];
         for tape in &*tapes {
             for (room, dense) in layers.iter_mut().zip(dense_tapes(tape)) {
@@ -164,9 +167,12 @@ impl Network {
             && let Some(LayerRoom { outputs, .. }) = layers.last_mut()
             && let Some(optimizer) = optimizers.last()
         {
+            let clock = Instant::now();
             let how = (&*kernels, optimizer.update());
             let scale = 1.0 / n as f32;
             loss = output.step_full(how, (config.loss, scale), (outputs, n), tapes, room);
+            let spent = clock.elapsed().as_secs_f64() * rayon::current_num_threads() as f64;
+            phases.add(Phase::Full, spent);
             let (outputs, hidden) = (&*outputs, &*hidden);
             tapes.par_iter_mut().for_each(|tape| {
                 if let Some(LayerTape::Dense(dense)) = tape.hidden.last_mut() {
@@ -174,6 +180,7 @@ impl Network {
                         dense.deltas.row_mut(i).copy_from_slice(outputs.row(tape.first + i));
                     }
                 }
+                tape.watch.start();
                 backward_hidden(kernels, hidden, tape);
             });
         }
@@ -191,18 +198,24 @@ impl Network {
     fn apply(&mut self, n: usize) {
         let full = self.is_full();
         let Self { kernels, hidden, output, optimizers, workspace, .. } = self;
-        let Workspace { tapes, blocks, layers, update, bias_gradient, .. } = workspace;
-        let tapes = &tapes[..*blocks];
+        let Workspace { tapes, blocks, layers, update, bias_gradient, phases, .. } = workspace;
+        let tapes = &mut tapes[..*blocks];
+        tapes.iter_mut().for_each(|tape| phases.merge(&tape.watch.take()));
+        let tapes = &*tapes;
         for (i, (layer, optimizer)) in hidden.iter_mut().zip(&*optimizers).enumerate() {
             let parts = || tapes.iter().map(move |tape| &tape.edges[i]);
             let read = (&layers[i].deltas, batch_inputs(tapes, layers, i), n);
             let room = (&mut *update, &mut *bias_gradient);
             layer.update((kernels, optimizer.update()), parts, read, room);
+            let spent = update.phases();
+            phases.add(Phase::Transpose, spent.of(Phase::Transpose));
+            phases.add(Phase::HiddenUpdate, spent.of(Phase::Update));
         }
         if let Some(optimizer) = optimizers.last().filter(|_| !full) {
             let parts = || tapes.iter().filter_map(|tape| tape.edges.last());
             let inputs = batch_inputs(tapes, layers, layers.len());
             output.update((kernels, optimizer.update()), parts, inputs, update);
+            phases.merge(&update.phases());
         }
     }
 

@@ -7,6 +7,7 @@ mod io;
 mod network;
 mod optim;
 mod pool;
+mod reports;
 mod watch;
 
 use pyo3::prelude::*;

@@ -17,6 +17,7 @@ use crate::network::{EpochOptions, LayerTables, Mode, Network};
 
 use super::arrays::{FeatureArrays, Pattern, TargetArrays};
 use super::pool::Pool;
+use super::reports;
 use super::watch::{Watch, hear_signals};
 
 /// How often Python is asked whether a signal has arrived, and told how far an epoch is.
@@ -214,16 +215,14 @@ impl PyNetwork {
             network.train_epoch(&x, &y, options, |progress| watch.after_batch(progress))
         };
         let report = self.run(py, train, on_batch.as_ref())?;
-        let out = PyDict::new(py);
-        out.set_item("loss", report.loss)?;
-        out.set_item("active_fraction", report.active_fraction)?;
-        out.set_item("lr", report.lr)?;
-        out.set_item("steps", report.steps)?;
-        out.set_item("samples", report.samples)?;
-        out.set_item("seconds", report.seconds)?;
-        out.set_item("rehash_seconds", report.rehash_seconds)?;
-        out.set_item("hidden_active_fractions", report.hidden_active)?;
-        Ok(out)
+        reports::epoch(py, report)
+    }
+
+    /// Seconds by phase since the last epoch began, summed over threads, and how many rows of the
+    /// output layer were computed and changed.
+    fn phases<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let phases = self.run(py, |network, _| Ok(*network.phases()), None)?;
+        reports::phases(py, &phases)
     }
 
     /// Inserts all rows that moved into the hash tables again.

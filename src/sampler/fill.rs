@@ -4,6 +4,26 @@ use crate::rng::Rng;
 
 use super::Scratch;
 
+/// Appends the first of `shared` that are not marked, `missing` of them at most, and marks them;
+/// returns how many.
+pub(super) fn shared(
+    missing: usize,
+    shared: &[u32],
+    scratch: &mut Scratch,
+    active: &mut Vec<u32>,
+) -> usize {
+    let start = active.len();
+    for &id in shared {
+        if active.len() - start == missing {
+            break;
+        }
+        if std::mem::replace(&mut scratch.votes[id as usize], 1) == 0 {
+            active.push(id);
+        }
+    }
+    active.len() - start
+}
+
 /// Appends `missing` neurons of `units` that do not stand in `active[start..]` yet, each set
 /// equally likely. Those are marked, and so are the new ones. Appends all that are left when
 /// there are fewer.

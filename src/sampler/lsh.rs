@@ -25,6 +25,8 @@ pub struct Lsh {
     least: usize,
     n_random: usize,
     fill: Fill,
+    /// Whether the samples of a block share the random neurons.
+    pub(super) shared_negatives: bool,
 }
 
 impl Lsh {
@@ -56,6 +58,7 @@ impl Lsh {
                 Fill::None => 0,
             },
             fill,
+            shared_negatives: config.shared_negatives,
             index,
         }
     }
@@ -68,6 +71,14 @@ impl Lsh {
     /// Neurons that are taken from the tables at most: all but the room kept for random ones.
     pub(super) const fn n_found(&self) -> usize {
         self.most - self.n_random
+    }
+
+    /// Random neurons that are to be drawn at most, but where the tables hardly find any.
+    pub(super) fn most_random(&self) -> usize {
+        match self.fill {
+            Fill::Random => self.n_random.max(self.least / 2),
+            Fill::None => 0,
+        }
     }
 
     /// Random neurons that are to be drawn where `found` are there already.

@@ -36,6 +36,8 @@ pub enum Sampler {
         n_active: usize,
         /// Whether log q is subtracted from the logits of sampled negatives.
         log_q: bool,
+        /// Whether the samples of a block share them.
+        shared_negatives: bool,
     },
     /// Random neurons, of which those with low ids are more likely.
     LogUniform {
@@ -59,6 +61,8 @@ pub enum Sampler {
         n_active: usize,
         /// How many of them are random.
         n_random: usize,
+        /// Whether the samples of a block share those.
+        shared_negatives: bool,
     },
     /// All neurons.
     Full,
@@ -74,6 +78,8 @@ pub struct Query<'a> {
     pub units: usize,
     /// The labels of the batch, where there is one.
     pub pool: Option<&'a Pool>,
+    /// What [`Sampler::share`] drew for the samples around it.
+    pub shared: &'a [u32],
     /// Appends so many neurons, those with the highest logits.
     pub exact: &'a mut dyn FnMut(usize, &mut Vec<u32>),
 }
@@ -110,8 +116,8 @@ impl Sampler {
         let units = stripes.rows();
         match *config {
             SamplerConfig::Full {} => Self::Full,
-            SamplerConfig::Uniform { n_active, log_q } => {
-                Self::Uniform { n_active: n_active.unwrap_or(units), log_q }
+            SamplerConfig::Uniform { n_active, log_q, shared_negatives } => {
+                Self::Uniform { n_active: n_active.unwrap_or(units), log_q, shared_negatives }
             }
             SamplerConfig::LogUniform { n_active, log_q } => {
                 let n_active = n_active.unwrap_or(units);
@@ -120,10 +126,10 @@ impl Sampler {
             SamplerConfig::InBatch { n_active, log_q } => {
                 Self::InBatch { n_active: n_active.unwrap_or(units), log_q }
             }
-            SamplerConfig::Oracle { n_active, random_share } => {
+            SamplerConfig::Oracle { n_active, random_share, shared_negatives } => {
                 let n_active = n_active.unwrap_or(units);
                 let n_random = n_random(random_share, n_active, units);
-                Self::Oracle { n_active, n_random }
+                Self::Oracle { n_active, n_random, shared_negatives }
             }
             SamplerConfig::Lsh(ref config) => Self::Lsh(Box::new(Lsh::new(config, stripes, width))),
         }
@@ -171,7 +177,7 @@ impl Sampler {
                     pool.draw(least.max(*n_active), rng, scratch, active);
                 }
             }
-            Self::Oracle { n_active, n_random } => {
+            Self::Oracle { n_active, n_random, .. } => {
                 return (query.exact)(least.max(n_active - n_random).min(units), active);
             }
             Self::Lsh(lsh) => {
@@ -180,6 +186,22 @@ impl Sampler {
             }
         }
         scratch.forget(&active[start..]);
+    }
+
+    /// Draws the random neurons that the samples of a block share, into `out`: each takes the first
+    /// of them that it does not have yet, which is a random set of those, as it would draw for itself.
+    /// But the rows of a block are fewer, and stay in the cache. Leaves none where each sample draws
+    /// its own.
+    pub fn share(&self, units: usize, rng: &mut Rng, scratch: &mut Scratch, out: &mut Vec<u32>) {
+        let n = match self {
+            Self::Lsh(lsh) if lsh.shared_negatives => lsh.most_random(),
+            Self::Uniform { n_active, shared_negatives: true, .. } => *n_active,
+            Self::Oracle { n_random, shared_negatives: true, .. } => *n_random,
+            _ => 0,
+        };
+        out.clear();
+        fill::random(n, (0, units), rng, scratch, out);
+        scratch.forget(out);
     }
 
     /// Appends the active set of one sample: its labels first, then what is found, then random
@@ -194,7 +216,7 @@ impl Sampler {
         let (start, units) = (active.len(), query.units);
         let mut law = match self {
             Self::Lsh(lsh) => lsh.retrieve(query.codes, lsh.n_found(), rng, scratch, active),
-            Self::Oracle { n_active, n_random } => {
+            Self::Oracle { n_active, n_random, .. } => {
                 (query.exact)(n_active - n_random, active);
                 Law::Fill
             }
@@ -213,10 +235,14 @@ impl Sampler {
                 let share = query.pool.map_or(1.0, |pool| pool.draw(missing, rng, scratch, active));
                 law = if *log_q { Law::Pool { share } } else { Law::Fill };
             }
-            Self::Lsh(lsh) => {
-                fill::random(lsh.missing(found), (start, units), rng, scratch, active);
+            _ => {
+                let missing = match self {
+                    Self::Lsh(lsh) => lsh.missing(found),
+                    _ => missing,
+                };
+                let drawn = fill::shared(missing, query.shared, scratch, active);
+                fill::random(missing - drawn, (start, units), rng, scratch, active);
             }
-            _ => fill::random(missing, (start, units), rng, scratch, active),
         }
         scratch.forget(&active[start..]);
         let corrected = match self {

@@ -142,7 +142,7 @@ pub fn lsh_alone(n_active: usize) -> SamplerConfig {
 }
 
 pub const fn uniform(n_active: usize) -> SamplerConfig {
-    SamplerConfig::Uniform { n_active: Some(n_active), log_q: true }
+    SamplerConfig::Uniform { n_active: Some(n_active), log_q: true, shared_negatives: false }
 }
 
 pub fn dense(units: usize, activation: Activation, norm: f32) -> HiddenConfig {

@@ -1,0 +1,32 @@
+//! Reports of the engine as dictionaries.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::network::EpochReport;
+use crate::phases::{Phase, Phases};
+
+/// What an epoch did.
+pub(super) fn epoch(py: Python<'_>, report: EpochReport) -> PyResult<Bound<'_, PyDict>> {
+    let out = PyDict::new(py);
+    out.set_item("loss", report.loss)?;
+    out.set_item("active_fraction", report.active_fraction)?;
+    out.set_item("lr", report.lr)?;
+    out.set_item("steps", report.steps)?;
+    out.set_item("samples", report.samples)?;
+    out.set_item("seconds", report.seconds)?;
+    out.set_item("rehash_seconds", report.rehash_seconds)?;
+    out.set_item("hidden_active_fractions", report.hidden_active)?;
+    Ok(out)
+}
+
+/// Where the time went: seconds by phase, and counts of rows.
+pub(super) fn phases<'py>(py: Python<'py>, phases: &Phases) -> PyResult<Bound<'py, PyDict>> {
+    let out = PyDict::new(py);
+    for phase in Phase::ALL {
+        out.set_item(phase.name(), phases.of(phase))?;
+    }
+    out.set_item("rows_computed", phases.rows_computed)?;
+    out.set_item("rows_updated", phases.rows_updated)?;
+    Ok(out)
+}
