@@ -15,7 +15,7 @@ from slide_rs.labels import labels
 from slide_rs.layers import Dense, SampledDense, SparseInput
 from slide_rs.network import Network
 from slide_rs.peers.slide_net import sampler
-from slide_rs.phases import Phases, of_network
+from slide_rs.phases import Phases
 
 __all__ = ["micro"]
 
@@ -42,9 +42,7 @@ def micro(arguments: Namespace) -> int:
     return 0
 
 
-def _measure(
-    name: str, n_labels: int, arguments: Namespace
-) -> tuple[dict[str, Any], Phases | None]:
+def _measure(name: str, n_labels: int, arguments: Namespace) -> tuple[dict[str, Any], Phases]:
     """Train one epoch to warm up, then `repeats` that count."""
     steps, batch = arguments.steps or STEPS, arguments.batch_size or BATCH
     data = datasets.make_xmc(
@@ -76,8 +74,7 @@ def _measure(
         start = time.perf_counter()
         active = core.train_epoch(x, y, batch)["active_fraction"]
         seconds.append(time.perf_counter() - start)
-        told.append(of_network(core))
-    timed = [phases for phases in told if phases is not None]
+        told.append(core.phases())
     row = {
         "sampler": name,
         "labels": n_labels,
@@ -92,11 +89,17 @@ def _measure(
         "seconds_per_step": median(seconds) / steps,
         "samples_per_second": steps * batch / median(seconds),
     }
-    phases = Phases(timed, steps=steps, width=hidden) if timed else None
-    return row | (phases.as_dict() if phases else {"phases": None}), phases
+    phases = Phases(
+        told,
+        steps=steps,
+        width=hidden,
+        threads=network.threads,
+        step_seconds=median(seconds) / steps,
+    )
+    return row | phases.as_dict(), phases
 
 
-def _text(row: dict[str, Any], phases: Phases | None) -> str:
+def _text(row: dict[str, Any], phases: Phases) -> str:
     head = (
         f"{row['sampler']}: {row['labels']:,} labels, {row['features']:,} features, "
         f"{row['hidden']} hidden units, batches of {row['batch_size']}, {row['threads']} threads\n"
@@ -105,4 +108,4 @@ def _text(row: dict[str, Any], phases: Phases | None) -> str:
         f"{row['samples_per_second']:,.0f} samples/s, "
         f"{row['active_rows']:,.0f} outputs computed of each"
     )
-    return f"{head}\n\n{phases.table() if phases else 'this engine does not time its phases'}"
+    return f"{head}\n\n{phases.table()}"

@@ -7,19 +7,25 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-__all__ = ["PhaseRow", "Phases", "of_network"]
+__all__ = ["PhaseRow", "Phases"]
 
-#: Passes over a row of weights, and which count tells of how many rows: a dot reads a row, its
-#: backward half reads it again, and an update by Adam reads and writes weights and both moments.
+#: Passes over a row of weights, and which count tells of how many rows: a dot product reads a row,
+#: its backward half reads it again, and Adam reads and writes weights and both moments.
 _TRAFFIC = {
-    "forward": ("rows_computed", 1),
+    "logits": ("rows_computed", 1),
     "backward": ("rows_computed", 1),
     "update": ("rows_updated", 6),
 }
 _FLOAT = 4
-_ROWS = "rows_"
-_COLUMNS = (("phase", 16), ("ms/step", 10), ("share", 8), ("ns/row", 9), ("bytes/row", 11))
-_SPEED = ("GB/s", 8)
+_ROWS, _BYTES = "rows_", "_bytes"
+_COLUMNS = (
+    ("phase", 16),
+    ("ms/step", 10),
+    ("share", 8),
+    ("ns/row", 9),
+    ("bytes/row", 11),
+    ("GB/s", 8),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,41 +61,61 @@ class Phases:
     """Seconds and counts of some epochs, by whatever names the engine gives them.
 
     A name that begins with ``rows_`` is a count, one that ends in ``_bytes`` the bytes that the
-    phase so called has moved; all others are seconds. An active row is one that was computed for
-    one sample. Where the engine does not tell of bytes, they are those of the rows of weights in
-    float32, once for forward and backward each, and with both moments of Adam, read and written,
-    for the update: what a phase cannot do without, not what it caused.
+    phase so called has moved; all others are seconds, summed over the threads. An active row is one
+    that was computed for one sample. Where the engine does not tell of bytes, they are those of the
+    rows of weights in float32, once for ``logits`` and ``backward`` each, and with both moments of
+    Adam, read and written, for ``update``: what a phase asks for, not what it gets from memory.
 
     Parameters
     ----------
     epochs : sequence of mappings
-        What the engine told of each epoch.
+        What the engine told of each epoch; medians count.
     steps : int
         Batches of an epoch.
     width : int
         Weights of a row.
+    threads : int
+        Threads that worked. Times are divided by their number: it is as if all were busy.
+    step_seconds : float, optional
+        What a step took on the clock. What the phases leave of it is ``idle``: threads that wait,
+        and what is in no phase.
 
     Examples
     --------
-    >>> told = {"forward": 0.03, "update": 0.01, "rows_computed": 1e6, "rows_updated": 2e5}
-    >>> found = Phases([told], steps=10, width=128)
+    >>> told = {"logits": 0.06, "update": 0.02, "rows_computed": 1e6, "rows_updated": 2e5}
+    >>> found = Phases([told], steps=10, width=128, threads=2, step_seconds=0.005)
     >>> [(row.name, round(row.share, 2), row.bytes_per_row) for row in found.rows]
-    [('forward', 0.75, 512.0), ('update', 0.25, 614.4)]
+    [('logits', 0.6, 512.0), ('update', 0.2, 614.4), ('idle', 0.2, None)]
     """
 
-    def __init__(self, epochs: Sequence[Mapping[str, float]], *, steps: int, width: int) -> None:
+    def __init__(
+        self,
+        epochs: Sequence[Mapping[str, float]],
+        *,
+        steps: int,
+        width: int,
+        threads: int = 1,
+        step_seconds: float | None = None,
+    ) -> None:
         names = list(dict.fromkeys(name for told in epochs for name in told))
         per_step = {n: median(told.get(n, 0.0) for told in epochs) / steps for n in names}
         self.counts = {n: v for n, v in per_step.items() if n.startswith(_ROWS)}
-        self._bytes = {n: v for n, v in per_step.items() if n.endswith("_bytes")}
+        self._bytes = {n: v for n, v in per_step.items() if n.endswith(_BYTES)}
         self._width = width
-        timed = {n: v for n, v in per_step.items() if not (n in self.counts or n in self._bytes)}
+        timed = {
+            n: v / threads
+            for n, v in per_step.items()
+            if not (n in self.counts or n in self._bytes)
+        }
+        worked = sum(timed.values())
+        if step_seconds is not None and step_seconds > worked:
+            timed["idle"] = step_seconds - worked
         self.seconds = sum(timed.values())
-        self.rows = [self._row(name, seconds) for name, seconds in timed.items()]
+        self.rows = [self._row(name, seconds) for name, seconds in timed.items() if seconds]
 
     def _row(self, name: str, seconds: float) -> PhaseRow:
         active, moved = self.counts.get("rows_computed"), self._moved(name)
-        share = seconds / self.seconds if self.seconds else 0.0
+        share = seconds / self.seconds
         if not active:
             return PhaseRow(name, seconds, share, None, None)
         of_row = None if moved is None else moved / active
@@ -97,7 +123,7 @@ class Phases:
 
     def _moved(self, name: str) -> float | None:
         """Return the bytes that a phase moves in a step, if they are known."""
-        if (told := self._bytes.get(f"{name}_bytes")) is not None:
+        if (told := self._bytes.get(f"{name}{_BYTES}")) is not None:
             return told
         count, passes = _TRAFFIC.get(name, ("", 0))
         rows = self.counts.get(count)
@@ -114,7 +140,7 @@ class Phases:
         update               1.500   75.0%        -          -       -
         all                  2.000  100.0%        -          -       -
         """
-        lines = ["".join(_cell(name, i, w) for i, (name, w) in enumerate((*_COLUMNS, _SPEED)))]
+        lines = [_aligned([name for name, _ in _COLUMNS])]
         lines += [_line(row) for row in (*self.rows, self._all())]
         lines += [f"{name} in a step: {count:,.0f}" for name, count in self.counts.items()]
         return "\n".join(lines)
@@ -130,18 +156,6 @@ class Phases:
         return PhaseRow("all", self.seconds, 1.0, each, sum(known) if known else None)
 
 
-def of_network(core: object) -> dict[str, float] | None:
-    """Return what an engine tells of its phases in the latest epoch; None if it has no timers.
-
-    Examples
-    --------
-    >>> of_network(object()) is None
-    True
-    """
-    told = getattr(core, "phases", None)
-    return None if told is None else dict(told())
-
-
 def _line(row: PhaseRow) -> str:
     texts = (
         row.name,
@@ -151,13 +165,15 @@ def _line(row: PhaseRow) -> str:
         _number(row.bytes_per_row, 1),
         _number(row.gigabytes_per_second, 1),
     )
-    widths = (width for _, width in (*_COLUMNS, _SPEED))
-    return "".join(_cell(t, i, w) for i, (t, w) in enumerate(zip(texts, widths, strict=True)))
+    return _aligned(texts)
 
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _cell(text: str, place: int, width: int) -> str:
-    return f"{text:>{width}}" if place else f"{text:<{width}}"
+def _aligned(texts: Sequence[str]) -> str:
+    """Return a line of the table, numbers to the right."""
+    head, *rest = (width for _, width in _COLUMNS)
+    cells = zip(texts[1:], rest, strict=True)
+    return f"{texts[0]:<{head}}" + "".join(f"{text:>{width}}" for text, width in cells)

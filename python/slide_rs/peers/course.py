@@ -94,8 +94,12 @@ def run(course: Course, make: Callable[[Course], Contestant], versions: Mapping[
     try:
         for epoch in range(settings.epochs):
             start = time.perf_counter()
-            contestant.epoch(_unwatched if epoch else _watch(settings, start))
+            watch = _unwatched if epoch else _watch(settings, start)
+            contestant.epoch(watch)
             seconds.append(time.perf_counter() - start)
+            if settings.epochs > 1:
+                # In so short an epoch it may not have been asked at all.
+                watch(settings.rows)
             # Predicting takes memory of its own, and what is compared is training.
             peak = peak_mb() if peak is None else peak
             course.keep(epoch, contestant.best())
