@@ -170,7 +170,8 @@ class SoftmaxNet:
     ) -> None:
         self.settings, self.train, self.test, self.output = settings, train, test, output
         self.relu = settings.contestant == "torch_relu"
-        self.features = Table(settings.n_features, settings.hidden, 0.3)
+        # Sums of a row of length 1 have about that length, as in slide_rs.
+        self.features = Table(settings.n_features, settings.hidden, settings.hidden**-0.5)
         self.bias = Table(1, settings.hidden, 0.0)
         self.random = np.random.default_rng(settings.seed)
         self.step = 0
