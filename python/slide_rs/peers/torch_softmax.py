@@ -137,7 +137,8 @@ class SampledOutput:
     def loss(self, hidden: Any, batch: Batch) -> tuple[Any, float]:
         """Return the mean loss, and the share of labels computed."""
         true, places = batch.labels.unique(return_inverse=True)
-        drawn = torch.randint(self.labels, (self.negatives,)).unique()
+        drawn: Any = torch.randint(self.labels, (self.negatives,))
+        drawn = drawn.unique()
         drawn = drawn[~torch.isin(drawn, true)]
         ids = torch.cat([true, drawn])
         rows, biases = self.rows.take(ids), self.biases.take(ids)
@@ -203,7 +204,6 @@ class SoftmaxNet:
             "active_fraction": float(np.mean(self.active)),
             "torch": torch.__version__,
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-            "mkl": torch.backends.mkl.is_available(),
             "LD_PRELOAD": os.environ.get("LD_PRELOAD"),
             "config": torch.__config__.show(),
         }
