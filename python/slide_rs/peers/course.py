@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 __all__ = ["Contestant", "Course", "Settings", "TooSlow", "peak_mb", "run"]
 
-#: The pace of the first rows is only believed after this many seconds.
-SETTLED = 1.0
+#: The pace is believed after so many seconds and batches: the first ones ask for memory.
+SETTLED, FEW = 2.0, 4
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,8 @@ def _watch(settings: Settings, start: float) -> Callable[[int], None]:
 
     def watch(done: int) -> None:
         elapsed = time.perf_counter() - start
-        if not done or elapsed < min(SETTLED, settings.limit):
+        few = min(FEW * settings.batch_size, settings.rows)
+        if done < few or elapsed < min(SETTLED, settings.limit):
             return
         estimate = elapsed / done * settings.rows * settings.epochs
         if estimate > settings.limit:
