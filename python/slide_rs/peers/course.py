@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 __all__ = ["Contestant", "Course", "Settings", "TooSlow", "peak_mb", "run"]
 
-#: The pace is believed after so many seconds and batches: the first ones ask for memory.
+#: The pace is believed after so many seconds and batches.
 SETTLED, FEW = 2.0, 4
 
 
@@ -143,14 +143,24 @@ def _peak_by_resource() -> float | None:
 
 
 def _watch(settings: Settings, start: float) -> Callable[[int], None]:
-    """Return what raises `TooSlow` once the pace of the first epoch says so."""
+    """Return what raises `TooSlow` once the pace of the first epoch says so.
+
+    The time until it is first called tells nothing: first batches ask for memory.
+    """
+    first: list[tuple[float, int]] = []
 
     def watch(done: int) -> None:
-        elapsed = time.perf_counter() - start
+        now = time.perf_counter()
+        if done == settings.rows:
+            first[:] = [(start, 0)]
+        elif not first:
+            first.append((now, done))
+        began, before = first[0]
+        seconds, rows = now - began, done - before
         few = min(FEW * settings.batch_size, settings.rows)
-        if done < few or elapsed < min(SETTLED, settings.limit):
+        if rows < few or seconds < min(SETTLED, settings.limit):
             return
-        estimate = elapsed / done * settings.rows * settings.epochs
+        estimate = seconds / rows * settings.rows * settings.epochs
         if estimate > settings.limit:
             raise TooSlow(
                 f"would train for about {estimate:,.0f} s by the pace of its first {done:,} rows, "
