@@ -1,4 +1,4 @@
-"""The command line: ``slide-rs train``, ``evaluate``, ``predict`` and ``compare``."""
+"""The command line: ``slide-rs train``, ``evaluate``, ``predict``, ``compare`` and ``bench``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from slide_rs import commands, compare, defaults
+from slide_rs import bench, commands, compare, contestants, defaults, micro
 
 __all__ = ["main"]
 
@@ -65,11 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="slide-rs", description="Networks with very many outputs, trained on CPUs."
     )
-    verbs = parser.add_subparsers(required=True, metavar="train | evaluate | predict | compare")
+    verbs = parser.add_subparsers(
+        required=True, metavar="train | evaluate | predict | compare | bench"
+    )
     _add_train(verbs.add_parser("train", help="train a network on an XMC file"))
     _add_evaluate(verbs.add_parser("evaluate", help="compare a model's answers with a file"))
     _add_predict(verbs.add_parser("predict", help="write the best labels of each row"))
     _add_compare(verbs.add_parser("compare", help="train with each sampler, print one table"))
+    _add_bench(verbs.add_parser("bench", help="time training, peers too, or the parts of a step"))
     return parser
 
 
@@ -160,6 +163,54 @@ def _add_cache(verb: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep what is read beside each file, in FILE.slide-cache, and map it the next time",
     )
+
+
+def _add_bench(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(command=bench.bench)
+    verb.add_argument("data", metavar="TRAIN", nargs="?", help="XMC file; none: as with --micro")
+    verb.add_argument(
+        "test", metavar="TEST", nargs="?", help="a tenth of TRAIN, by the seed, when not given"
+    )
+    verb.add_argument(
+        "--only",
+        metavar="LIST",
+        help=f"of {','.join(contestants.CONTESTANTS)}; all but torch_relu when not given",
+    )
+    counts = verb.add_argument_group("sizes")
+    for option, text in (
+        ("epochs", "by rule when not given"),
+        ("batch-size", f"by rule when not given; {micro.BATCH} without a file"),
+        ("hidden", f"units ({defaults.HIDDEN}; {micro.HIDDEN} without a file)"),
+        ("n-active", "outputs that slide_rs computes per row; by rule when not given"),
+        ("negatives", f"labels that a batch of torch_sampled shares ({bench.NEGATIVES})"),
+        ("rows", "take no more of each file"),
+        ("threads", "all that there are"),
+    ):
+        counts.add_argument(f"--{option}", type=int, metavar="N", help=text)
+    verb.add_argument(
+        "--repeats", type=int, default=1, metavar="N", help="rounds, for medians (%(default)s)"
+    )
+    verb.add_argument("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
+    verb.add_argument(
+        "--limit",
+        type=float,
+        metavar="SECONDS",
+        help=f"skip what would train longer, by its first batches ({bench.LIMIT:g})",
+    )
+    for package in ("torch", "omikuji"):
+        verb.add_argument(
+            f"--{package}-python", metavar="PATH", help=f"an interpreter that has {package}"
+        )
+    verb.add_argument("--plot", metavar="FILE", help="picture of P@1 against seconds")
+    verb.add_argument("--json", action="store_true", help="one JSON object")
+    steps = verb.add_argument_group("without a file: a step on synthetic rows, phase by phase")
+    steps.add_argument("--micro", action="store_true", help="say that it is meant")
+    for option, value in (
+        ("labels", micro.LABELS),
+        ("features", micro.FEATURES),
+        ("steps", micro.STEPS),
+    ):
+        steps.add_argument(f"--{option}", type=int, metavar="N", help=f"({value})")
 
 
 def _add_inputs(verb: argparse.ArgumentParser) -> None:

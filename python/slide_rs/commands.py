@@ -25,7 +25,7 @@ from slide_rs.labels import Labels, labels
 from slide_rs.layers import Dense, SampledDense, SparseInput
 from slide_rs.network import METRICS, Network, load
 
-__all__ = ["as_json", "evaluate", "predict", "read_pair", "train"]
+__all__ = ["as_json", "check_out", "evaluate", "predict", "read_pair", "train", "widened"]
 
 INTERRUPTED = 130
 # Held-out rows are at most this share of the training set.
@@ -87,10 +87,10 @@ def evaluate(arguments: Namespace) -> int:
             datasets.read_xmc(arguments.train, cache=arguments.cache) if arguments.train else data
         )
         path = arguments.train or arguments.data
-        weights = metrics.inv_propensity(_widened(source.Y, n_labels, path, "labels"))
+        weights = metrics.inv_propensity(widened(source.Y, n_labels, path, "labels"))
     values = network.evaluate(
-        _widened(data.X, width, arguments.data, "features"),
-        _widened(data.Y, n_labels, arguments.data, "labels"),
+        widened(data.X, width, arguments.data, "features"),
+        widened(data.Y, n_labels, arguments.data, "labels"),
         names,
         mode=arguments.mode,
         inv_propensity=weights,
@@ -107,10 +107,10 @@ def predict(arguments: Namespace) -> int:
     """Write ``label:score`` of the best labels, a line per row."""
     checks.whole("--k", arguments.k, 1, checks.MOST)
     if arguments.out:
-        _check_out(arguments.out)
+        check_out(arguments.out)
     network = _load(arguments)
     data = datasets.read_xmc(arguments.data, cache=arguments.cache)
-    x = _widened(data.X, network.config.input.in_features, arguments.data, "features")
+    x = widened(data.X, network.config.input.in_features, arguments.data, "features")
     top = network.predict_topk(x, arguments.k, mode=arguments.mode)
     with _opened(arguments.out) as out:
         for ids, scores in zip(top.labels.tolist(), top.scores.tolist(), strict=True):
@@ -174,16 +174,16 @@ def _check_train(arguments: Namespace) -> None:
     if arguments.active is not None and arguments.sampler == "full":
         raise ValueError("--active: found with --sampler full, which computes all outputs")
     if arguments.out:
-        _check_out(arguments.out)
+        check_out(arguments.out)
 
 
-def _check_out(path: str) -> None:
+def check_out(path: str, option: str = "--out") -> None:
     """Find out before hours of work, not after, that the result can not be written."""
     if Path(path).is_dir():
-        raise ValueError(f"--out: found the folder {path}, wanted a file")
+        raise ValueError(f"{option}: found the folder {path}, wanted a file")
     folder = Path(path).absolute().parent
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise ValueError(f"--out: found {path}, wanted a file in a folder that can be written")
+        raise ValueError(f"{option}: found {path}, wanted a file in a folder that can be written")
 
 
 def _sampler(arguments: Namespace) -> samplers.Sampler:
@@ -232,11 +232,11 @@ def _load(arguments: Namespace) -> Network:
 
 def read_pair(data: Any, width: int, n_labels: int, path: str) -> tuple[Features, Labels]:
     """Return the rows of a file, which may know of fewer columns, as the engine takes them."""
-    x = features(_widened(data.X, width, path, "features"), width)
-    return x, labels(_widened(data.Y, n_labels, path, "labels"), n_labels)
+    x = features(widened(data.X, width, path, "features"), width)
+    return x, labels(widened(data.Y, n_labels, path, "labels"), n_labels)
 
 
-def _widened(matrix: csr_array[Any], columns: int, path: str, what: str) -> csr_array[Any]:
+def widened(matrix: csr_array[Any], columns: int, path: str, what: str) -> csr_array[Any]:
     """Give a matrix the columns of the network: a file may know of fewer, but not of more."""
     if matrix.shape[1] > columns:
         raise ValueError(f"{path}: found {matrix.shape[1]} {what}, wanted at most {columns}")

@@ -17,7 +17,9 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.mark.parametrize("name", ["curves.py", "mnist.py", "optimizers.py", "precision.py"])
+@pytest.mark.parametrize(
+    "name", ["amazon670k.py", "curves.py", "mnist.py", "optimizers.py", "precision.py"]
+)
 def test_help_is_how_it_is_called(name: str) -> None:
     found = run(name, "--help")
     assert found.returncode == 0, found.stderr
@@ -36,3 +38,14 @@ def test_curves_are_drawn_of_the_output_of_train(
     assert found.stdout.startswith("P@1    * run")
     path.write_text('{"epoch": 1}\n', encoding="utf-8")
     assert "run.json: found no p@1" in run("curves.py", str(path)).stderr
+
+
+def test_every_repeat_of_the_large_epoch_has_its_figures(tiny_file: Path) -> None:
+    sizes = ["--repeats", "2", "--n-active", "30", "--threads", "1"]
+    found = run("amazon670k.py", str(tiny_file), str(tiny_file), *sizes)
+    assert found.returncode == 0, found.stderr
+    head, first, second, empty, said, medians = found.stdout.splitlines()
+    assert (empty, said) == ("", "medians of 2")
+    assert len({len(row) for row in (head, first, second, medians)}) == 1
+    # Of 60 labels 30 are computed.
+    assert first.split()[5] == "0.50000"

@@ -1,0 +1,196 @@
+"""The peers of ``slide-rs bench``: their clock anywhere, their mathematics where PyTorch is."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from slide_rs.peers.course import Course, Settings, run
+from slide_rs.peers.rows import Rows
+
+LABELS, WIDTH = 20, 8
+
+
+def settings(**changed: Any) -> Settings:
+    values: dict[str, Any] = {
+        "contestant": "torch_sampled",
+        "module": "torch_softmax",
+        "needs": "torch",
+        "rows": 30,
+        "n_features": 40,
+        "n_labels": LABELS,
+        "epochs": 3,
+        "batch_size": 10,
+        "hidden": WIDTH,
+        "n_active": None,
+        # With so many draws none of 20 labels is missed: the chance is 20 * .95^2000 = 1e-43.
+        "negatives": 2000,
+        "threads": 1,
+        "seed": 0,
+        "limit": 100.0,
+        "norm": 6.0,
+        "dropout": 0.0,
+        "lr": 0.01,
+    }
+    return Settings(**(values | changed))
+
+
+class Slow:
+    """A contestant that does nothing, for which the clock goes on by three minutes an epoch."""
+
+    def __init__(self, tick: Callable[[], None]) -> None:
+        self.tick = tick
+
+    def epoch(self, watch: Callable[[int], None]) -> None:
+        for done in (5, 10, 29):
+            self.tick()
+            watch(done)
+
+    def best(self) -> bytes:
+        return b""
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Return what lets the clock of contestants go on by a minute."""
+    now = [0.0]
+    monkeypatch.setattr("slide_rs.peers.course.time.perf_counter", lambda: now[0])
+
+    def tick() -> None:
+        now[0] += 60.0
+
+    return tick
+
+
+@pytest.mark.parametrize("name", ["course", "rows", "slide_net"])
+def test_examples_of_a_module_print_what_they_say(name: str) -> None:
+    module = importlib.import_module(f"slide_rs.peers.{name}")
+    failed, _ = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+    assert failed == 0
+
+
+def course(folder: Path, **changed: Any) -> Course:
+    fields = Settings.__dataclass_fields__
+    chosen = settings(**changed)
+    text = json.dumps({name: getattr(chosen, name) for name in fields})
+    (folder / "settings.json").write_text(text, encoding="utf-8")
+    return Course(folder)
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        # Of 30 rows, three times, 24 took two minutes: the time until the first call tells nothing,
+        # and the 5 rows after it are too few.
+        (449.0, "would train for about 450 s by the pace of its first 29 rows, above the limit of"),
+        # The whole epoch took three minutes.
+        (539.0, "would train for about 540 s by the pace of its first 30 rows, above the limit of"),
+        (541.0, None),
+    ],
+)
+def test_the_pace_of_the_first_rows_decides(
+    tmp_path: Path, clock: Callable[[], None], limit: float, told: str | None
+) -> None:
+    slow = course(tmp_path, limit=limit, batch_size=6)
+    run(slow, lambda course: Slow(clock), {"slow": "1"})
+    found = json.loads((tmp_path / "result.json").read_text())
+    if told is None:
+        assert found["status"] == "done"
+        assert found["epoch_seconds"] == [180.0, 180.0, 180.0]
+        assert found["versions"] == {"slow": "1"}
+    else:
+        assert found["status"] == "skipped"
+        assert found["note"].startswith(told)
+
+
+def test_one_epoch_that_is_over_is_not_thrown_away(
+    tmp_path: Path, clock: Callable[[], None]
+) -> None:
+    class Silent(Slow):
+        def epoch(self, watch: Callable[[int], None]) -> None:
+            self.tick()
+
+    run(course(tmp_path, limit=1.0, epochs=1), lambda course: Silent(clock), {})
+    assert json.loads((tmp_path / "result.json").read_text())["status"] == "done"
+    # With more to come, an epoch in which the contestant never asked is asked about at its end.
+    run(course(tmp_path, limit=1.0, epochs=2), lambda course: Silent(clock), {})
+    assert json.loads((tmp_path / "result.json").read_text())["status"] == "skipped"
+
+
+def rows(count: int = 30) -> Rows:
+    random = np.random.default_rng(0)
+    ids = np.sort(random.permuted(np.tile(np.arange(40), (count, 1)), axis=1)[:, :5], axis=1)
+    labels = np.sort(random.permuted(np.tile(np.arange(LABELS), (count, 1)), axis=1)[:, :2], axis=1)
+    values = random.random((count, 5), dtype=np.float32)
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    return Rows(
+        np.arange(0, 5 * count + 1, 5),
+        ids.ravel().astype(np.int32),
+        values.ravel(),
+        np.arange(0, 2 * count + 1, 2),
+        labels.ravel().astype(np.int32),
+    )
+
+
+def test_with_all_labels_drawn_the_sampled_loss_is_the_dense_one() -> None:
+    torch = pytest.importorskip("torch")
+    from slide_rs.peers import torch_softmax as peer
+
+    sampled, dense = peer.SampledOutput(settings()), peer.DenseOutput(settings())
+    with torch.no_grad():
+        dense.rows.copy_(sampled.rows.weights)
+    hidden = torch.randn(10, WIDTH)
+    batch = peer.Batch.gather(rows(), np.arange(10))
+    losses = [float(output.loss(hidden, batch)[0].detach()) for output in (sampled, dense)]
+    # Sums of 20 exponentials in another order.
+    assert losses[0] == pytest.approx(losses[1], rel=20 * 2.0**-23)
+    scores = (hidden.double() @ dense.rows.detach().double().T).numpy()
+    log_p = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    wanted = -np.mean([log_p[i, rows().labels[2 * i : 2 * i + 2]].mean() for i in range(10)])
+    assert losses[1] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_rows_that_are_always_touched_move_as_by_the_adam_of_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    from slide_rs.peers import torch_softmax as peer
+
+    table, ids = peer.Table(6, WIDTH, 1.0), torch.tensor([4, 0, 2, 5, 1, 3])
+    weights = torch.nn.Parameter(table.weights.clone())
+    adam = torch.optim.Adam([weights], lr=0.1, eps=peer.EPSILON)
+    for step in range(1, 21):
+        gradient = torch.randn(6, WIDTH)
+        taken = table.take(ids)
+        taken.grad, weights.grad = gradient[ids], gradient
+        table.update(ids, taken, step, 0.1)
+        adam.step()
+    # 20 steps of at most .1, each with a few roundings of numbers of order one.
+    wanted = weights.detach().numpy()
+    np.testing.assert_allclose(table.weights.numpy(), wanted, atol=20 * 2.0**-23)
+
+
+@pytest.mark.parametrize("name", ["torch_dense", "torch_sampled", "torch_relu"])
+def test_pytorch_learns_what_it_has_seen(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from slide_rs.peers import torch_softmax as peer
+
+    for part in ("train", "test"):
+        rows().write(tmp_path, part)
+    sizes = {"hidden": 32, "negatives": 15, "epochs": 60}
+    net = peer.make(course(tmp_path, contestant=name, lr=0.02, **sizes))
+    heard: list[int] = []
+    for _ in range(60):
+        net.epoch(heard.append)
+    assert heard[:3] == [10, 20, 30]
+    best = np.frombuffer(net.best(), dtype=np.int32).reshape(30, 5)
+    true = rows().labels.reshape(30, 2)
+    for top, own in zip(best, true, strict=True):
+        assert set(top[:2]) == set(own)
