@@ -1,7 +1,8 @@
 //! What the user does not say, decided from the sizes of the network.
 
 use crate::config::{
-    Dtype, HiddenConfig, InputConfig, NetworkConfig, OptimizerConfig, SamplerConfig, UpdateMode,
+    Dtype, HiddenConfig, InputConfig, NetworkConfig, OptimizerConfig, SamplerConfig, SecondMoment,
+    UpdateMode,
 };
 
 impl NetworkConfig {
@@ -32,9 +33,9 @@ impl NetworkConfig {
         let (mut inputs, mut bytes) = (self.input.features as u128, 0);
         let weights = |inputs: u128, units: usize, own: &Option<OptimizerConfig>, dtype| {
             let racing = u128::from(self.update == UpdateMode::Hogwild);
-            let copies = own.as_ref().unwrap_or(&self.optimizer).moments() + racing;
+            let moments = own.as_ref().unwrap_or(&self.optimizer).moments();
             let of_weight = if dtype == Dtype::Bf16 { 2 } else { 4 };
-            (inputs + 1) * units as u128 * (of_weight + 4 * copies)
+            (inputs + 1) * units as u128 * (of_weight + moments + 4 * racing)
         };
         for layer in &self.hidden {
             bytes += match layer {
@@ -56,11 +57,14 @@ impl NetworkConfig {
 }
 
 impl OptimizerConfig {
-    /// Floats that are kept beside each weight.
+    /// Bytes that are kept beside each weight.
     const fn moments(&self) -> u128 {
         match self {
-            Self::Adam { .. } => 2,
-            Self::Sgd { momentum, .. } if *momentum > 0.0 => 1,
+            Self::Adam { second_moment, moments, .. } => {
+                let of_entry = matches!(second_moment, SecondMoment::Entry);
+                moments.bytes() as u128 * if of_entry { 2 } else { 1 }
+            }
+            Self::Sgd { momentum, .. } if *momentum > 0.0 => 4,
             Self::Sgd { .. } | Self::Adagrad { .. } => 0,
         }
     }

@@ -21,8 +21,11 @@ use crate::simd::Bf16;
 /// The one key of the metadata: a map with several would be written in any order.
 const KEY: &str = "slide_rs";
 
-/// Raised when older readers would misread a file.
-const FORMAT: u32 = 2;
+/// Raised when older readers would misread or refuse a file: format 3 has the settings of light
+/// moments.
+const FORMAT: u32 = 3;
+/// The oldest format that is read: its settings have defaults for what it did not know.
+const OLDEST: u32 = 2;
 
 #[derive(Debug, Deserialize)]
 struct Format {
@@ -148,8 +151,9 @@ pub fn load(path: &Path) -> Result<Network> {
     let damaged = |error| refuse(format!("its configuration is damaged: {error}"));
     // Another format may have other fields, so it is looked at before them.
     let Format { format } = serde_json::from_str(header).map_err(damaged)?;
-    if format != FORMAT {
-        return Err(refuse(format!("its format is {format}, but {FORMAT} is wanted")));
+    if !(OLDEST..=FORMAT).contains(&format) {
+        let wanted = format!("{OLDEST} to {FORMAT}");
+        return Err(refuse(format!("its format is {format}, but {wanted} is wanted")));
     }
     let header: Header = serde_json::from_str(header).map_err(damaged)?;
     header.config.check().map_err(|error| refuse(error.to_string()))?;
@@ -217,7 +221,7 @@ fn read_param(
     for (moment, rows) in param.moments_mut() {
         let name = moment_name(name, moment);
         read_rows(tensors, &name, rows)?;
-        if *moment != "m" && rows.as_slice().iter().any(|&x| x < 0.0) {
+        if *moment != "m" && !rows.all(|x| x >= 0.0) {
             return Err(format!("tensor {name:?} holds negative second moments"));
         }
     }
@@ -282,7 +286,7 @@ fn read_rows(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{AdamMode, OptimizerConfig};
+    use crate::config::{AdamMode, OptimizerConfig, SecondMoment};
 
     const ADAM: OptimizerConfig = OptimizerConfig::Adam {
         lr: None,
@@ -291,6 +295,8 @@ mod tests {
         eps: 1e-8,
         weight_decay: 0.0,
         mode: AdamMode::Lazy,
+        second_moment: SecondMoment::Entry,
+        moments: config::Dtype::F32,
     };
     const MOMENTUM: OptimizerConfig =
         OptimizerConfig::Sgd { lr: None, momentum: 0.9, nesterov: false };

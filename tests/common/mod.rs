@@ -8,7 +8,7 @@ pub mod reference;
 use slide_rs::config::{
     Activation, AdamMode, ClipConfig, Decay, DenseConfig, Dtype, HiddenConfig, InputConfig, LogQ,
     Loss, LshConfig, NetworkConfig, OptimizerConfig, OutputConfig, RebuildConfig, SampledConfig,
-    SamplerConfig, ScheduleConfig, TablesConfig, UpdateMode,
+    SamplerConfig, ScheduleConfig, SecondMoment, TablesConfig, UpdateMode,
 };
 use slide_rs::rng::{Rng, Stream};
 use slide_rs::rows::Rows;
@@ -235,6 +235,8 @@ pub const fn adam(lr: f32) -> OptimizerConfig {
         eps: 1e-8,
         weight_decay: 0.0,
         mode: AdamMode::Lazy,
+        second_moment: SecondMoment::Entry,
+        moments: Dtype::F32,
     }
 }
 

@@ -3,7 +3,7 @@
 mod halves;
 
 use super::*;
-use crate::config::{AdamMode, ClipConfig, Dtype, OptimizerConfig};
+use crate::config::{AdamMode, ClipConfig, Dtype, OptimizerConfig, SecondMoment};
 use crate::rng::{Rng, Stream};
 use crate::rows::{Rows, SHARDS};
 use crate::simd::Kernels;
@@ -13,7 +13,17 @@ const WIDTH: usize = 19;
 const STEPS: usize = 40;
 
 const fn adam(mode: AdamMode, weight_decay: f32) -> OptimizerConfig {
-    OptimizerConfig::Adam { lr: None, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay, mode }
+    stored_adam(mode, weight_decay, (SecondMoment::Entry, Dtype::F32))
+}
+
+/// Adam that remembers less.
+const fn stored_adam(
+    mode: AdamMode,
+    weight_decay: f32,
+    (second_moment, moments): (SecondMoment, Dtype),
+) -> OptimizerConfig {
+    let (lr, beta1, beta2, eps) = (None, 0.9, 0.99, 1e-8);
+    OptimizerConfig::Adam { lr, beta1, beta2, eps, weight_decay, mode, second_moment, moments }
 }
 
 const fn sgd(momentum: f32, nesterov: bool) -> OptimizerConfig {
