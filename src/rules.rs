@@ -99,7 +99,7 @@ fn input_dropout(input: &InputConfig) -> f32 {
 mod tests {
     use super::*;
     use crate::config::tests::plain;
-    use crate::config::{FamilyConfig, LshConfig, Projection};
+    use crate::config::{AdamMode, FamilyConfig, LshConfig, Projection};
 
     #[test]
     fn every_open_value_is_filled_in_and_passes_its_own_check() {
@@ -141,6 +141,29 @@ mod tests {
             let taken = bytes(family.clone());
             assert!(taken.abs_diff(without + times * order) < little, "{family:?}: {taken}");
         }
+    }
+
+    #[test]
+    fn moments_take_the_bytes_of_their_type_for_every_weight_that_has_them() {
+        let bytes = |second_moment, moments| {
+            let (lr, beta1, beta2, eps) = (None, 0.9, 0.999, 1e-8);
+            let (weight_decay, mode) = (0.0, AdamMode::Lazy);
+            let adam = OptimizerConfig::Adam {
+                lr,
+                beta1,
+                beta2,
+                eps,
+                weight_decay,
+                mode,
+                second_moment,
+                moments,
+            };
+            adam.moments()
+        };
+        assert_eq!(bytes(SecondMoment::Entry, Dtype::F32), 8);
+        assert_eq!(bytes(SecondMoment::Entry, Dtype::Bf16), 4);
+        assert_eq!(bytes(SecondMoment::Row, Dtype::F32), 4);
+        assert_eq!(bytes(SecondMoment::Row, Dtype::Bf16), 2);
     }
 
     #[test]
