@@ -68,7 +68,7 @@ def dense(setting: dict[str, Any], start: Gradients, gradients: Gradients, lr: G
 
 
 def square(setting: dict[str, Any], g: Array) -> Array:
-    """What Adam's second moment is the running mean of."""
+    """Return what Adam's second moment is the running mean of."""
     if setting.get("second_moment") == "row":
         return np.mean(g**2, axis=-1, keepdims=True)
     return g**2

@@ -240,6 +240,21 @@ pub const fn adam(lr: f32) -> OptimizerConfig {
     }
 }
 
+/// The same with as little memory as there can be: everything in halves, one second moment a row.
+pub fn lightest(mut config: NetworkConfig) -> NetworkConfig {
+    for layer in &mut config.hidden {
+        match layer {
+            HiddenConfig::Dense(layer) => layer.dtype = Dtype::Bf16,
+            HiddenConfig::Sampled(layer) => layer.dtype = Dtype::Bf16,
+        }
+    }
+    config.output.dtype = Dtype::Bf16;
+    if let OptimizerConfig::Adam { second_moment, moments, .. } = &mut config.optimizer {
+        (*second_moment, *moments) = (SecondMoment::Row, Dtype::Bf16);
+    }
+    config
+}
+
 /// Runs `work` on a pool of its own.
 pub fn with_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
