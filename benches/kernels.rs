@@ -139,7 +139,9 @@ fn vectors(criterion: &mut Criterion) {
         for kernels in Kernels::available() {
             let mut group = criterion.benchmark_group(format!("vectors/{width}/{}", kernels.name));
             group.bench_function("adam", |bencher| {
-                bencher.iter(|| (kernels.adam)(&step, &mut w, &mut m, &mut v, black_box(&g)));
+                bencher.iter(|| {
+                    (kernels.adam.entries)(&step, (0, 0), &mut w, &mut m, &mut v, black_box(&g));
+                });
             });
             group.bench_function("dot", |bencher| {
                 bencher.iter(|| (kernels.dot)(black_box(&w), black_box(&g)));

@@ -36,6 +36,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "AdamW, lazy": ADAM | {"mode": "lazy", "weight_decay": 0.1},
     "AdamW, catch up": ADAM | {"mode": "catch_up", "weight_decay": 0.1},
     "AdamW, dense": ADAM | {"mode": "dense", "weight_decay": 0.1},
+    "Adam, v a row, lazy": ADAM | {"mode": "lazy", "second_moment": "row"},
+    "Adam, v a row, catch up": ADAM | {"mode": "catch_up", "second_moment": "row"},
+    "Adam, v a row, dense": ADAM | {"mode": "dense", "second_moment": "row"},
     "SGD": SGD,
     "SGD, momentum 0.9": SGD | {"momentum": 0.9},
     "SGD, Nesterov 0.9": SGD | {"momentum": 0.9, "nesterov": True},
@@ -53,7 +56,7 @@ def dense(setting: dict[str, Any], start: Gradients, gradients: Gradients, lr: G
             beta1, beta2 = (np.float64(np.float32(setting[name])) for name in ("beta1", "beta2"))
             w *= 1 - rate * setting["weight_decay"]
             m = beta1 * m + (1 - beta1) * g
-            v = beta2 * v + (1 - beta2) * g**2
+            v = beta2 * v + (1 - beta2) * square(setting, g)
             w -= rate * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + setting["eps"])
         elif setting["kind"] == "sgd":
             m = setting["momentum"] * m + g
@@ -62,6 +65,13 @@ def dense(setting: dict[str, Any], start: Gradients, gradients: Gradients, lr: G
             acc += np.mean(g**2, axis=1, keepdims=True)
             w -= rate * g / (np.sqrt(acc) + setting["eps"])
     return w
+
+
+def square(setting: dict[str, Any], g: Array) -> Array:
+    """Return what Adam's second moment is the running mean of."""
+    if setting.get("second_moment") == "row":
+        return np.mean(g**2, axis=-1, keepdims=True)
+    return g**2
 
 
 def torch_dense(
@@ -74,6 +84,8 @@ def torch_dense(
         return None
     w = torch.nn.Parameter(torch.tensor(start, dtype=torch.float64))
     make: Callable[..., Any]
+    if setting.get("second_moment") == "row":
+        return None
     if setting["kind"] == "adam":
         make = torch.optim.AdamW
         options = {

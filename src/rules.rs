@@ -1,7 +1,8 @@
 //! What the user does not say, decided from the sizes of the network.
 
 use crate::config::{
-    Dtype, HiddenConfig, InputConfig, NetworkConfig, OptimizerConfig, SamplerConfig, UpdateMode,
+    Dtype, HiddenConfig, InputConfig, NetworkConfig, OptimizerConfig, SamplerConfig, SecondMoment,
+    UpdateMode,
 };
 
 impl NetworkConfig {
@@ -34,9 +35,9 @@ impl NetworkConfig {
         let (mut inputs, mut bytes) = (self.input.features as u128, 0);
         let weights = |inputs: u128, units: usize, own: &Option<OptimizerConfig>, dtype| {
             let racing = u128::from(self.update == UpdateMode::Hogwild);
-            let copies = own.as_ref().unwrap_or(&self.optimizer).moments() + racing;
+            let moments = own.as_ref().unwrap_or(&self.optimizer).moments();
             let of_weight = if dtype == Dtype::Bf16 { 2 } else { 4 };
-            (inputs + 1) * units as u128 * (of_weight + 4 * copies)
+            (inputs + 1) * units as u128 * (of_weight + moments + 4 * racing)
         };
         for layer in &self.hidden {
             bytes += match layer {
@@ -68,11 +69,14 @@ impl HiddenConfig {
 }
 
 impl OptimizerConfig {
-    /// Floats that are kept beside each weight.
+    /// Bytes that are kept beside each weight.
     const fn moments(&self) -> u128 {
         match self {
-            Self::Adam { .. } => 2,
-            Self::Sgd { momentum, .. } if *momentum > 0.0 => 1,
+            Self::Adam { second_moment, moments, .. } => {
+                let of_entry = matches!(second_moment, SecondMoment::Entry);
+                moments.bytes() as u128 * if of_entry { 2 } else { 1 }
+            }
+            Self::Sgd { momentum, .. } if *momentum > 0.0 => 4,
             Self::Sgd { .. } | Self::Adagrad { .. } => 0,
         }
     }
@@ -107,7 +111,7 @@ fn input_dropout(input: &InputConfig) -> f32 {
 mod tests {
     use super::*;
     use crate::config::tests::plain;
-    use crate::config::{FamilyConfig, LshConfig, Projection};
+    use crate::config::{AdamMode, FamilyConfig, LshConfig, Projection};
 
     #[test]
     fn every_open_value_is_filled_in_and_passes_its_own_check() {
@@ -149,6 +153,29 @@ mod tests {
             let taken = bytes(family.clone());
             assert!(taken.abs_diff(without + times * order) < little, "{family:?}: {taken}");
         }
+    }
+
+    #[test]
+    fn moments_take_the_bytes_of_their_type_for_every_weight_that_has_them() {
+        let bytes = |second_moment, moments| {
+            let (lr, beta1, beta2, eps) = (None, 0.9, 0.999, 1e-8);
+            let (weight_decay, mode) = (0.0, AdamMode::Lazy);
+            let adam = OptimizerConfig::Adam {
+                lr,
+                beta1,
+                beta2,
+                eps,
+                weight_decay,
+                mode,
+                second_moment,
+                moments,
+            };
+            adam.moments()
+        };
+        assert_eq!(bytes(SecondMoment::Entry, Dtype::F32), 8);
+        assert_eq!(bytes(SecondMoment::Entry, Dtype::Bf16), 4);
+        assert_eq!(bytes(SecondMoment::Row, Dtype::F32), 4);
+        assert_eq!(bytes(SecondMoment::Row, Dtype::Bf16), 2);
     }
 
     #[test]

@@ -36,7 +36,10 @@ fn stacks() -> Vec<(&'static str, NetworkConfig)> {
         config.input.dropout = Some(0.2);
         (name, config)
     };
-    all.into_iter().map(with_dropout).collect()
+    let mut stacks: Vec<_> = all.into_iter().map(with_dropout).collect();
+    let light = [("light, lsh", stacks[0].1.clone()), ("light, sampled", stacks[3].1.clone())];
+    stacks.extend(light.map(|(name, config)| (name, common::lightest(config))));
+    stacks
 }
 
 /// The best three labels of every row, in every mode that the network knows.

@@ -6,8 +6,8 @@ mod common;
 
 use common::{Data, bits, features, targets, with_threads};
 use slide_rs::config::{
-    Activation, AdamMode, LshConfig, NetworkConfig, OptimizerConfig, SamplerConfig, Strategy,
-    UpdateMode,
+    Activation, AdamMode, Dtype, LshConfig, NetworkConfig, OptimizerConfig, SamplerConfig,
+    SecondMoment, Strategy, UpdateMode,
 };
 use slide_rs::{Mode, Network};
 
@@ -72,6 +72,8 @@ fn looking_at_a_network_does_not_change_its_training() {
         eps: 1e-8,
         weight_decay,
         mode,
+        second_moment: SecondMoment::Entry,
+        moments: Dtype::F32,
     };
     for optimizer in [
         adam(0.0, AdamMode::Lazy),

@@ -60,6 +60,8 @@ _REBUILD = tuple(field.name for field in dataclass_fields(tables.Rebuild))
 _DENSE = ("units", "activation", "norm", "dropout", "dtype", "optimizer")
 _SAMPLED = ("units", "activation", "norm", "bias", "sampler", "dtype", "optimizer")
 _OUTPUT = ("units", "bias", "sampler", "dtype", "optimizer")
+_MOMENTS = {"second_moment": "entry", "moments": "f32"}
+_ADAM = ("lr", "beta1", "beta2", "eps", "weight_decay", "mode", *_MOMENTS)
 
 
 def hidden_fields(layer: Hidden) -> _Object:
@@ -131,6 +133,7 @@ def optimizer_fields(optimizer: Optimizer) -> _Object:
         del values[name]
     match optimizer:
         case optim.Adam():
+            values["moments"] = DTYPES[values.pop("moments_dtype")]
             return {"kind": "adam", "weight_decay": 0.0, **values}
         case optim.SGD():
             return {"kind": "sgd", **values}
@@ -188,8 +191,8 @@ def read_optimizer(place: str, document: object, **network: Any) -> Optimizer:
     """
     match _kind(place, document, ("adam", "sgd", "adagrad")):
         case "adam":
-            names = ("lr", "beta1", "beta2", "eps", "weight_decay", "mode")
-            found = _without_kind(exact_fields(place, document, "kind", *names))
+            found = _without_kind(exact_fields(place, _with_moments(document), "kind", *_ADAM))
+            found["moments_dtype"] = _read_dtype(f"{place}.moments", found.pop("moments"))
             if found["weight_decay"] != 0:
                 return optim.AdamW(**found, **network)
             del found["weight_decay"]
@@ -255,11 +258,20 @@ def _read_layer(place: str, document: object, names: tuple[str, ...]) -> _Object
     found = _without_kind(exact_fields(place, document, *names))
     if "sampler" in found:
         found["sampler"] = _read_sampler(f"{place}.sampler", found["sampler"])
-    short = checks.choice(f"{place}.dtype", found["dtype"], tuple(DTYPES.values()))
-    found["dtype"] = next(name for name, value in DTYPES.items() if value == short)
+    found["dtype"] = _read_dtype(f"{place}.dtype", found["dtype"])
     if found["optimizer"] is not None:
         found["optimizer"] = read_optimizer(f"{place}.optimizer", found["optimizer"])
     return found
+
+
+def _with_moments(document: object) -> object:
+    """Fill in what documents did not say before Adam had the choice."""
+    return {**_MOMENTS, **document} if isinstance(document, Mapping) else document
+
+
+def _read_dtype(place: str, found: object) -> str:
+    short = checks.choice(place, found, tuple(DTYPES.values()))
+    return next(name for name, value in DTYPES.items() if value == short)
 
 
 def _read_sampler(place: str, document: object) -> Sampler:

@@ -16,7 +16,9 @@ use crate::error::Result;
 use check::{ensure, share, size};
 
 pub use functions::{Activation, Loss};
-pub use optim::{ClipConfig, Decay, Mode as AdamMode, OptimizerConfig, ScheduleConfig};
+pub use optim::{
+    ClipConfig, Decay, Mode as AdamMode, OptimizerConfig, ScheduleConfig, SecondMoment,
+};
 pub use sampler::{Fill, LogQ, LshConfig, SamplerConfig, Strategy};
 pub use tables::{BucketPolicy, FamilyConfig, Projection, RebuildConfig, TablesConfig};
 
@@ -115,11 +117,12 @@ pub struct SampledConfig {
     pub optimizer: Option<OptimizerConfig>,
 }
 
-/// How weights are stored; the moments of an optimiser are always f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How weights, or the moments of an optimiser, are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dtype {
     /// 32-bit floats.
+    #[default]
     F32,
     /// The upper half of 32-bit floats, rounded at random after each change.
     Bf16,
@@ -306,6 +309,8 @@ pub(crate) mod tests {
                 eps: 1e-8,
                 weight_decay: 0.0,
                 mode: AdamMode::Lazy,
+                second_moment: SecondMoment::Entry,
+                moments: Dtype::F32,
             },
             clip: ClipConfig::default(),
             schedule: ScheduleConfig { warmup: None, decay: Decay::Cosine },

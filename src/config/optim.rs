@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
+use super::Dtype;
 use super::check::{ensure, share};
 
 /// How weights are changed.
@@ -24,6 +25,12 @@ pub enum OptimizerConfig {
         weight_decay: f32,
         /// What happens to rows that are not touched.
         mode: Mode,
+        /// What has a second moment of its own.
+        #[serde(default)]
+        second_moment: SecondMoment,
+        /// How moments are stored: the first, and the second where every entry has one.
+        #[serde(default)]
+        moments: Dtype,
     },
     /// Gradient descent on the touched rows.
     Sgd {
@@ -53,6 +60,17 @@ pub enum Mode {
     CatchUp,
     /// As if the gradient had been zero: its moments decay and move it.
     Dense,
+}
+
+/// What has a second moment of its own in Adam.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecondMoment {
+    /// Every weight: the running mean of its squared gradient.
+    #[default]
+    Entry,
+    /// Every row: the running mean of the mean square of its gradient.
+    Row,
 }
 
 /// Limits on the gradient of a row.

@@ -21,8 +21,11 @@ use crate::simd::Bf16;
 /// The one key of the metadata: a map with several would be written in any order.
 const KEY: &str = "slide_rs";
 
-/// Raised when older readers would misread a file.
-const FORMAT: u32 = 2;
+/// Raised when older readers would misread or refuse a file: format 3 has the settings of light
+/// moments.
+const FORMAT: u32 = 3;
+/// The oldest format that is read: its settings have defaults for what it did not know.
+const OLDEST: u32 = 2;
 
 #[derive(Debug, Deserialize)]
 struct Format {
@@ -148,8 +151,9 @@ pub fn load(path: &Path) -> Result<Network> {
     let damaged = |error| refuse(format!("its configuration is damaged: {error}"));
     // Another format may have other fields, so it is looked at before them.
     let Format { format } = serde_json::from_str(header).map_err(damaged)?;
-    if format != FORMAT {
-        return Err(refuse(format!("its format is {format}, but {FORMAT} is wanted")));
+    if !(OLDEST..=FORMAT).contains(&format) {
+        let wanted = format!("{OLDEST} to {FORMAT}");
+        return Err(refuse(format!("its format is {format}, but {wanted} is wanted")));
     }
     let header: Header = serde_json::from_str(header).map_err(damaged)?;
     header.config.check().map_err(|error| refuse(error.to_string()))?;
@@ -217,7 +221,7 @@ fn read_param(
     for (moment, rows) in param.moments_mut() {
         let name = moment_name(name, moment);
         read_rows(tensors, &name, rows)?;
-        if *moment != "m" && rows.as_slice().iter().any(|&x| x < 0.0) {
+        if *moment != "m" && !rows.all(|x| x >= 0.0) {
             return Err(format!("tensor {name:?} holds negative second moments"));
         }
     }
@@ -282,16 +286,17 @@ fn read_rows(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{AdamMode, OptimizerConfig};
+    use crate::config::{AdamMode, OptimizerConfig, SecondMoment};
 
-    const ADAM: OptimizerConfig = OptimizerConfig::Adam {
-        lr: None,
-        beta1: 0.9,
-        beta2: 0.999,
-        eps: 1e-8,
-        weight_decay: 0.0,
-        mode: AdamMode::Lazy,
-    };
+    const fn adam(second_moment: SecondMoment, moments: config::Dtype) -> OptimizerConfig {
+        let (lr, beta1, beta2, eps, weight_decay) = (None, 0.9, 0.999, 1e-8, 0.0);
+        let mode = AdamMode::Lazy;
+        OptimizerConfig::Adam { lr, beta1, beta2, eps, weight_decay, mode, second_moment, moments }
+    }
+
+    const ADAM: OptimizerConfig = adam(SecondMoment::Entry, config::Dtype::F32);
+    const LIGHT: OptimizerConfig = adam(SecondMoment::Entry, config::Dtype::Bf16);
+    const LIGHTEST: OptimizerConfig = adam(SecondMoment::Row, config::Dtype::Bf16);
     const MOMENTUM: OptimizerConfig =
         OptimizerConfig::Sgd { lr: None, momentum: 0.9, nesterov: false };
     const ADAGRAD: OptimizerConfig = OptimizerConfig::Adagrad { lr: None, eps: 1e-8 };
@@ -317,7 +322,7 @@ mod tests {
     #[test]
     fn a_parameter_comes_back_with_all_that_its_optimizer_remembers() {
         for dtype in [config::Dtype::F32, config::Dtype::Bf16] {
-            for optimizer in [ADAM, MOMENTUM, ADAGRAD] {
+            for optimizer in [ADAM, LIGHT, LIGHTEST, MOMENTUM, ADAGRAD] {
                 let saved = param(dtype, &optimizer);
                 let bytes = file(&saved);
                 let mut read = Param::new(Rows::new(70, 19, dtype), &optimizer);
@@ -326,9 +331,23 @@ mod tests {
                 assert_eq!(read.weights().to_vec(), saved.weights().to_vec());
                 assert_eq!(read.weights().to_halves(), saved.weights().to_halves());
                 for ((_, read), (_, saved)) in read.moments().iter().zip(saved.moments()) {
+                    assert_eq!(read.dtype(), saved.dtype());
                     assert_eq!(read.to_vec(), saved.to_vec());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn negative_second_moments_are_refused_however_they_are_stored() {
+        for (optimizer, name) in [(LIGHT, "v"), (LIGHTEST, "v_of_row"), (ADAGRAD, "acc")] {
+            let mut saved = param(config::Dtype::F32, &optimizer);
+            saved.moments_mut().last_mut().unwrap().1.assign(std::iter::repeat(-1.0));
+            let bytes = file(&saved);
+            let tensors = SafeTensors::deserialize(&bytes).unwrap();
+            let refused = read_param(&tensors, "w", &mut saved).unwrap_err();
+            let named = format!("tensor \"optimizer.w.{name}\" holds negative second moments");
+            assert_eq!(refused, named);
         }
     }
 

@@ -6,6 +6,7 @@ use crate::simd::{AdamStep, Kernels};
 use super::history::History;
 use super::optimizer::Update;
 use super::row::Entries;
+use super::stored::Stored;
 
 /// The settings of Adam.
 #[derive(Clone, Copy, Debug)]
@@ -17,15 +18,6 @@ pub(super) struct Adam {
     pub(super) mode: AdamMode,
     /// The current step on a row that has missed none: its powers are taken once, not per row.
     step: AdamStep,
-}
-
-/// What Adam does to one row in one step.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Row {
-    step: AdamStep,
-    /// Steps that the row has seen.
-    seen: u32,
-    replays: bool,
 }
 
 impl Adam {
@@ -71,11 +63,10 @@ impl Adam {
         AdamStep { lr, beta1, beta2, keep1, keep2, decay, eps, bias1, bias2 }
     }
 
-    /// What the step `update` does to a row that has seen `seen` steps.
-    pub(super) fn row(&self, update: &Update, seen: u32) -> Row {
+    /// The constants of the step `update` on a row that has seen `seen` steps.
+    fn step_on(&self, update: &Update, seen: u32) -> AdamStep {
         let mut step = self.step;
-        let replays = self.mode == AdamMode::Dense;
-        if !replays && self.weight_decay > 0.0 {
+        if !self.is_dense() && self.weight_decay > 0.0 {
             // A lone step owes its own decay, whatever the row has seen of others.
             let before = update.history.now().saturating_sub(1);
             step.decay = update.history.decay_since(seen.min(before));
@@ -85,7 +76,7 @@ impl Adam {
             step.keep1 = power(self.beta1, missed + 1);
             step.keep2 = power(self.beta2, missed + 1);
         }
-        Row { step, seen, replays }
+        step
     }
 
     /// Replays steps of the past with zero gradients, up to and including step `until`.
@@ -94,56 +85,54 @@ impl Adam {
         kernels: &Kernels,
         history: &History,
         (seen, until): (u32, u32),
-        entries: &mut Entries<'_>,
+        row: &mut Stored<'_>,
     ) {
-        /// As many zeros as are needed at a time.
-        const ZEROS: [f32; 256] = [0.0; 256];
         for past in history.between(seen, until) {
-            let step = self.step_at(past.lr, past.t);
-            let w = entries.w.chunks_mut(ZEROS.len());
-            let moments = entries.m.chunks_mut(ZEROS.len()).zip(entries.v.chunks_mut(ZEROS.len()));
-            for (w, (m, v)) in w.zip(moments) {
-                let zeros = &ZEROS[..w.len()];
-                (kernels.adam)(&step, w, m, v, zeros);
-            }
+            row.change(kernels, &self.step_at(past.lr, past.t), past.t, None);
         }
     }
 
-    /// Changes entries by their gradient.
+    /// Changes a row that has seen `seen` steps by its gradient.
     pub(super) fn change(
         &self,
         kernels: &Kernels,
-        (update, row): (&Update, &Row),
-        entries: &mut Entries<'_>,
+        (update, seen): (&Update, u32),
+        row: &mut Stored<'_>,
         g: &[f32],
     ) {
-        if row.replays {
+        if self.is_dense() {
             let last = update.history.now().saturating_sub(1);
-            self.replay(kernels, &update.history, (row.seen, last), entries);
+            self.replay(kernels, &update.history, (seen, last), row);
         }
-        (kernels.adam)(&row.step, entries.w, entries.m, entries.v, g);
+        row.change(kernels, &self.step_on(update, seen), update.t, Some(g));
     }
 
-    /// Pays what is owed to entries of a row that has seen `seen` steps.
+    /// Changes entries, each with a second moment of its own, that have missed nothing.
+    pub(super) fn change_entries(
+        &self,
+        kernels: &Kernels,
+        Entries { w, m, v }: &mut Entries<'_>,
+        g: &[f32],
+    ) {
+        (kernels.adam.entries)(&self.step, (0, 0), w, m, v, g);
+    }
+
+    /// Pays what is owed to a row that has seen `seen` steps.
     pub(super) fn flush(
         &self,
         kernels: &Kernels,
-        history: &History,
-        seen: u32,
-        entries: &mut Entries<'_>,
+        (update, seen): (&Update, u32),
+        mut row: Stored<'_>,
     ) {
-        if self.mode == AdamMode::Dense {
-            self.replay(kernels, history, (seen, history.now()), entries);
+        let history = &update.history;
+        if self.is_dense() {
+            self.replay(kernels, history, (seen, history.now()), &mut row);
             return;
         }
-        if self.weight_decay > 0.0 {
-            (kernels.scale)(history.decay_since(seen), entries.w);
-        }
-        if self.mode == AdamMode::CatchUp {
-            let missed = history.now().saturating_sub(seen);
-            (kernels.scale)(power(self.beta1, missed), entries.m);
-            (kernels.scale)(power(self.beta2, missed), entries.v);
-        }
+        let missed = history.now().saturating_sub(seen);
+        let means = [power(self.beta1, missed), power(self.beta2, missed)];
+        let decay = (self.weight_decay > 0.0).then(|| history.decay_since(seen));
+        row.scale(kernels, update.t, decay, (self.mode == AdamMode::CatchUp).then_some(means));
     }
 }
 

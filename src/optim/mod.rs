@@ -23,6 +23,7 @@ mod param;
 mod row;
 mod sgd;
 mod steps;
+mod stored;
 #[cfg(test)]
 mod tests;
 

@@ -2,16 +2,20 @@
 
 use rayon::prelude::*;
 
-use crate::config::OptimizerConfig;
-use crate::rng::{Rng, Stream};
-use crate::rows::{Rows, SHARDS, Shard, Stripes};
-use crate::simd::Kernels;
+use crate::config::{Dtype, OptimizerConfig, SecondMoment};
+use crate::rows::{Numbers, Rows, SHARDS, Shard, Stripes};
+use crate::simd::{Kernels, LANES};
 
 use super::optimizer::{Rule, Update};
 use super::row::{Entries, Row, clip, clip_columns};
+use super::stored::{Stored, keys};
 use super::{adagrad, adam};
 
-/// The name of what is kept of each row, not of each weight.
+/// First and second moment of each weight.
+const M: &str = "m";
+const V: &str = "v";
+/// What is kept of each row: the second moment, or a sum of squares.
+const V_OF_ROW: &str = "v_of_row";
 const SUM: &str = "acc";
 
 /// Weights with whatever the optimiser remembers of them.
@@ -28,17 +32,24 @@ impl Param {
     /// Takes `weights`; nothing is remembered yet.
     #[must_use]
     pub fn new(weights: Rows, optimizer: &OptimizerConfig) -> Self {
+        let of_entries = |dtype| weights.zeros_like(dtype);
+        let of_rows = || Rows::column(weights.stripes().rows());
+        // A bias is small, and a row to itself.
+        let is_column = weights.stride() == 1;
         let moments = match *optimizer {
-            OptimizerConfig::Adam { .. } => {
-                vec![("m", weights.zeros_like()), ("v", weights.zeros_like())]
+            OptimizerConfig::Adam { second_moment, moments, .. } => {
+                let dtype = if is_column { Dtype::F32 } else { moments };
+                let v = match second_moment {
+                    SecondMoment::Row if !is_column => (V_OF_ROW, of_rows()),
+                    SecondMoment::Row | SecondMoment::Entry => (V, of_entries(dtype)),
+                };
+                vec![(M, of_entries(dtype)), v]
             }
             OptimizerConfig::Sgd { momentum, .. } if momentum > 0.0 => {
-                vec![("m", weights.zeros_like())]
+                vec![(M, of_entries(Dtype::F32))]
             }
             OptimizerConfig::Sgd { .. } => vec![],
-            OptimizerConfig::Adagrad { .. } => {
-                vec![(SUM, Rows::column(weights.stripes().rows()))]
-            }
+            OptimizerConfig::Adagrad { .. } => vec![(SUM, of_rows())],
         };
         let stamped = match *optimizer {
             OptimizerConfig::Adam { weight_decay, mode, .. } => {
@@ -67,8 +78,8 @@ impl Param {
         self.weights
     }
 
-    /// What the optimiser remembers, by name: `m` and `v` of each weight, or `acc` of each row.
-    /// Second moments and accumulators, which cannot be negative, are all but `m`.
+    /// What the optimiser remembers, by name: `m` and `v` of each weight, `v_of_row` or `acc` of
+    /// each row. Second moments and accumulators, which cannot be negative, are all but `m`.
     #[must_use]
     pub fn moments(&self) -> &[(&'static str, Rows)] {
         &self.moments
@@ -83,21 +94,23 @@ impl Param {
     #[must_use]
     pub fn shards_mut(&mut self) -> [ParamShard<'_>; SHARDS] {
         let (stripes, width) = (self.weights.stripes(), self.weights.width());
-        let stride = self.weights.stride();
         let mut weights = self.weights.parts_mut().into_iter();
-        let of_rows = self.moments.first().is_some_and(|(name, _)| *name == SUM);
-        let mut moments = self.moments.iter_mut().map(|(_, rows)| rows.shards_mut().into_iter());
-        let mut sums = if of_rows { moments.next() } else { None };
-        let (mut first, mut second) = (moments.next(), moments.next());
+        let (mut m, mut v, mut of_rows) = (None, None, None);
+        for (name, rows) in &mut self.moments {
+            match *name {
+                M => m = Some(rows.parts_mut().into_iter()),
+                V => v = Some(rows.parts_mut().into_iter()),
+                _ => of_rows = Some(rows.shards_mut().into_iter()),
+            }
+        }
         let mut stamps = self.stamps.chunks_mut(stripes.per_shard().max(1));
         std::array::from_fn(|shard| ParamShard {
             w: weights.next().unwrap_or_default(),
-            m: first.as_mut().and_then(Iterator::next).unwrap_or_default(),
-            v: second.as_mut().and_then(Iterator::next).unwrap_or_default(),
-            sums: sums.as_mut().and_then(Iterator::next).unwrap_or_default(),
+            m: m.as_mut().and_then(Iterator::next).unwrap_or_default(),
+            v: v.as_mut().and_then(Iterator::next).unwrap_or_default(),
+            of_rows: of_rows.as_mut().and_then(Iterator::next).unwrap_or_default(),
             stamps: stamps.next().unwrap_or_default(),
             width,
-            stride,
             shard,
             stripes,
         })
@@ -113,9 +126,7 @@ impl Param {
             for local in 0..rows.stripes.len(shard) {
                 let seen = rows.stamps[local];
                 if seen < update.history.now() {
-                    rows.each_stretch(kernels, update, local, |_, entries| {
-                        rule.flush(kernels, &update.history, seen, entries);
-                    });
+                    rule.flush(kernels, (update, seen), rows.stored(local));
                 }
             }
             rows.stamps.fill(0);
@@ -127,12 +138,12 @@ impl Param {
 #[derive(Debug)]
 pub struct ParamShard<'a> {
     w: Shard<'a>,
-    m: &'a mut [f32],
-    v: &'a mut [f32],
-    sums: &'a mut [f32],
+    m: Shard<'a>,
+    v: Shard<'a>,
+    /// What is kept of each row.
+    of_rows: &'a mut [f32],
     stamps: &'a mut [u32],
     width: usize,
-    stride: usize,
     shard: usize,
     stripes: Stripes,
 }
@@ -162,12 +173,11 @@ impl ParamShard<'_> {
 
     /// Asks for the row at place `local`, which will be changed soon.
     pub fn prefetch(&self, kernels: &Kernels, local: usize) {
-        self.w.prefetch(kernels, local);
-        let place = local * self.stride..(local + 1) * self.stride;
-        for floats in [&*self.m, &*self.v] {
-            if let Some(row) = floats.get(place.clone()) {
-                (kernels.prefetch)(row);
-            }
+        for rows in [&self.w, &self.m, &self.v] {
+            rows.prefetch(kernels, local);
+        }
+        if let Some(line) = self.of_rows.get(local..local + LANES) {
+            (kernels.prefetch)(line);
         }
     }
 
@@ -181,17 +191,18 @@ impl ParamShard<'_> {
         gradient: &mut [f32],
     ) {
         clip(kernels, &update.clip, gradient);
-        let row = match update.rule {
-            Rule::Adagrad { eps } => {
-                let (how, g) = ((update.lr, eps), (&*gradient, self.width));
-                Row::Adagrad(adagrad::rate(kernels, how, g, &mut self.sums[local]))
+        match &update.rule {
+            Rule::Adam(adam) => {
+                let seen = self.stamp(update, local);
+                adam.change(kernels, (update, seen), &mut self.stored(local), gradient);
             }
-            Rule::Adam(_) | Rule::Sgd(_) => Row::new(update, self.stamp(update, local)),
-        };
-        self.each_stretch(kernels, update, local, |first, entries| {
-            let g = &gradient[first..][..entries.w.len()];
-            row.change(kernels, entries, g);
-        });
+            Rule::Sgd(_) => self.each_stretch(kernels, update, local, &Row::new(update), gradient),
+            Rule::Adagrad { eps } => {
+                let (how, g) = ((update.lr, *eps), (&*gradient, self.width));
+                let rate = adagrad::rate(kernels, how, g, &mut self.of_rows[local]);
+                self.each_stretch(kernels, update, local, &Row::Adagrad(rate), gradient);
+            }
+        }
     }
 
     /// Changes the row at place `local` by its `gradient`, which is as long as the stride and zero
@@ -199,7 +210,7 @@ impl ParamShard<'_> {
     ///
     /// To the optimiser each of these entries is a row of its own that was touched; the other
     /// entries rest. Where one number is kept for a row - stamps (Adam other than lazy, or with
-    /// weight decay) or the accumulator of Adagrad - the whole row is updated.
+    /// weight decay), its second moment or the accumulator of Adagrad - the whole row is updated.
     pub fn update_columns(
         &mut self,
         kernels: &Kernels,
@@ -208,25 +219,27 @@ impl ParamShard<'_> {
         columns: &[u32],
         gradient: &mut [f32],
     ) {
-        if !self.stamps.is_empty() || matches!(update.rule, Rule::Adagrad { .. }) {
+        if !self.stamps.is_empty() || !self.of_rows.is_empty() {
             self.update(kernels, update, local, gradient);
             return;
         }
         clip_columns(&update.clip, columns, gradient);
-        let (row, key) = (Row::new(update, 0), self.key(update, local));
-        let place = local * self.stride..(local + 1) * self.stride;
-        let m = self.m.get_mut(place.clone()).unwrap_or_default();
-        let v = self.v.get_mut(place).unwrap_or_default();
-        let mut room = [[0.0; Shard::STRETCH]; 3];
-        self.w.change_columns((local, key), columns, |columns, w| {
-            let [m_room, v_room, g_room] = room.each_mut().map(|room| &mut room[..columns.len()]);
-            gather(m, columns, m_room);
-            gather(v, columns, v_room);
-            gather(gradient, columns, g_room);
-            row.change(kernels, &mut Entries { w, m: m_room, v: v_room }, g_room);
-            scatter(m_room, columns, m);
-            scatter(v_room, columns, v);
-        });
+        let row = Row::new(update);
+        let Stored { mut w, mut m, mut v, id, .. } = self.stored(local);
+        let key = keys(update.t, id).next_u64();
+        let mut room = [[0.0; Numbers::STRETCH]; 4];
+        for columns in columns.chunks(Numbers::STRETCH) {
+            let [w_room, m_room, v_room, g] =
+                room.each_mut().map(|room| &mut room[..columns.len()]);
+            w.gather(columns, w_room);
+            m.gather(columns, m_room);
+            v.gather(columns, v_room);
+            g.iter_mut().zip(columns).for_each(|(g, &j)| *g = gradient[j as usize]);
+            row.change(kernels, &mut Entries { w: w_room, m: m_room, v: v_room }, g);
+            w.scatter((key, 0), columns, w_room);
+            m.scatter((key, 1), columns, m_room);
+            v.scatter((key, 2), columns, v_room);
+        }
     }
 
     /// The steps that the row at place `local` has seen; it sees the current one now.
@@ -235,45 +248,36 @@ impl ParamShard<'_> {
         stamp.map_or(0, |stamp| std::mem::replace(stamp, update.history.now()))
     }
 
-    /// What the rounding of the row at place `local` depends on.
-    fn key(&self, update: &Update, local: usize) -> u64 {
-        let id = self.stripes.id(self.shard, local).unwrap_or(u32::MAX);
-        Rng::new(0, Stream::Rounding, update.t, u64::from(id)).next_u64()
+    /// The row at place `local` with what Adam remembers of it.
+    fn stored(&mut self, local: usize) -> Stored<'_> {
+        Stored {
+            id: self.stripes.id(self.shard, local).unwrap_or(u32::MAX),
+            w: self.w.row_mut(local),
+            m: self.m.row_mut(local),
+            v: self.v.row_mut(local),
+            v_of_row: self.of_rows.get_mut(local),
+            width: self.width,
+        }
     }
 
-    /// Hands the row at place `local` to `change`, in stretches with the place of their first
-    /// entry.
-    #[inline]
+    /// Does `row` to the row at place `local`, stretch by stretch; its moments, if it has any, are
+    /// floats.
     fn each_stretch(
         &mut self,
         kernels: &Kernels,
         update: &Update,
         local: usize,
-        mut change: impl FnMut(usize, &mut Entries<'_>),
+        row: &Row<'_>,
+        gradient: &[f32],
     ) {
-        let key = if self.w.rounds() { self.key(update, local) } else { 0 };
-        let place = local * self.stride..(local + 1) * self.stride;
-        let m = self.m.get_mut(place.clone()).unwrap_or_default();
-        let v = self.v.get_mut(place).unwrap_or_default();
-        self.w.change(kernels, (local, key), |first, w| {
+        let Stored { w, m, id, .. } = self.stored(local);
+        let key = if w.rounds() { keys(update.t, id).next_u64() } else { 0 };
+        let m = m.into_floats();
+        w.change(kernels, key, |first, w| {
             let last = first + w.len();
             let m = m.get_mut(first..last).unwrap_or_default();
-            let v = v.get_mut(first..last).unwrap_or_default();
-            change(first, &mut Entries { w, m, v });
+            let g = &gradient[first..last];
+            row.change(kernels, &mut Entries { w, m, v: &mut [] }, g);
         });
-    }
-}
-
-/// `out[k] = from[columns[k]]`; nothing where there is nothing to take from.
-fn gather(from: &[f32], columns: &[u32], out: &mut [f32]) {
-    if !from.is_empty() {
-        out.iter_mut().zip(columns).for_each(|(x, &j)| *x = from[j as usize]);
-    }
-}
-
-/// `to[columns[k]] = values[k]`; nothing where there is nothing to put it.
-fn scatter(values: &[f32], columns: &[u32], to: &mut [f32]) {
-    if !to.is_empty() {
-        values.iter().zip(columns).for_each(|(x, &j)| to[j as usize] = *x);
     }
 }

@@ -1,10 +1,10 @@
-//! What happens to one row, prepared once and then done entry by entry: to a whole row, to a
-//! stretch of one that is stored in halves, or to a few of its columns.
+//! What happens to entries of a row that are held as floats: of a whole row, of a stretch of one
+//! that is stored in halves, or of a few columns. (Adam changes a whole row as it is stored.)
 
 use crate::config::ClipConfig;
 use crate::simd::Kernels;
 
-use super::adam;
+use super::adam::Adam;
 use super::optimizer::{Rule, Update};
 use super::sgd::Sgd;
 
@@ -19,17 +19,18 @@ pub(super) struct Entries<'a> {
 /// What one step does to the entries of one row.
 #[derive(Debug)]
 pub(super) enum Row<'a> {
-    Adam(&'a Update, &'a adam::Adam, adam::Row),
+    /// On a row that has missed nothing.
+    Adam(&'a Adam),
     Sgd(Sgd, f32),
     /// The factor on the gradient.
     Adagrad(f32),
 }
 
 impl<'a> Row<'a> {
-    /// The step `update` on a row that has seen `seen` steps, of an optimiser other than Adagrad.
-    pub(super) fn new(update: &'a Update, seen: u32) -> Self {
+    /// The step `update`, of an optimiser other than Adagrad.
+    pub(super) const fn new(update: &'a Update) -> Self {
         match &update.rule {
-            Rule::Adam(adam) => Self::Adam(update, adam, adam.row(update, seen)),
+            Rule::Adam(adam) => Self::Adam(adam),
             Rule::Sgd(sgd) => Self::Sgd(*sgd, update.lr),
             Rule::Adagrad { .. } => Self::Adagrad(update.lr),
         }
@@ -39,7 +40,7 @@ impl<'a> Row<'a> {
     #[inline]
     pub(super) fn change(&self, kernels: &Kernels, entries: &mut Entries<'_>, g: &[f32]) {
         match self {
-            Self::Adam(update, adam, row) => adam.change(kernels, (update, row), entries, g),
+            Self::Adam(adam) => adam.change_entries(kernels, entries, g),
             Self::Sgd(sgd, lr) => sgd.change(kernels, *lr, entries, g),
             Self::Adagrad(rate) => (kernels.axpy)(-rate, g, entries.w),
         }

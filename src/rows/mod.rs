@@ -10,6 +10,7 @@
 
 mod lines;
 mod matrix;
+mod numbers;
 mod shard;
 mod stripes;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use lines::Lines;
 use matrix::Line;
 
 pub use matrix::Matrix;
+pub(crate) use numbers::Numbers;
 pub use shard::Shard;
 pub use stripes::{SHARDS, Stripes};
 
@@ -64,10 +66,10 @@ impl Rows {
         Self { stripes, width, stride, dtype, lines }
     }
 
-    /// As many zeros in the same places, as `f32`.
+    /// As many zeros in the same places, stored as `dtype`.
     #[must_use]
-    pub fn zeros_like(&self) -> Self {
-        Self::with_stride(self.stripes.rows(), (self.width, self.stride), Dtype::F32)
+    pub fn zeros_like(&self, dtype: Dtype) -> Self {
+        Self::with_stride(self.stripes.rows(), (self.width, self.stride), dtype)
     }
 
     /// Uniform numbers with standard deviation `std`; row `id` depends on `seed`, `layer` and `id`.
@@ -138,7 +140,7 @@ impl Rows {
     ///
     /// # Panics
     ///
-    /// If the rows are not stored as `f32`. Biases and moments always are.
+    /// If the rows are not stored as `f32`. Biases and what is kept of them always are.
     #[must_use]
     pub fn as_slice(&self) -> &[f32] {
         assert_eq!(self.dtype, Dtype::F32, "a slice of floats");
@@ -326,9 +328,14 @@ impl Rows {
     /// Whether every number is finite.
     #[must_use]
     pub fn is_finite(&self) -> bool {
+        self.all(f32::is_finite)
+    }
+
+    /// Whether `holds` of every number, padding included.
+    pub fn all(&self, holds: impl Fn(f32) -> bool) -> bool {
         match self.dtype {
-            Dtype::F32 => self.as_slice().iter().all(|x| x.is_finite()),
-            Dtype::Bf16 => self.halves().iter().all(|x| x.to_f32().is_finite()),
+            Dtype::F32 => self.as_slice().iter().all(|&x| holds(x)),
+            Dtype::Bf16 => self.halves().iter().all(|x| holds(x.to_f32())),
         }
     }
 }

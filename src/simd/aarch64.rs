@@ -4,6 +4,8 @@
 //! functions are reached only through a table that [`neon`] gave out after detection. That is the
 //! proof which the safety comments call "the token".
 
+mod words;
+
 use std::arch::aarch64::{
     float32x4_t, vaddq_f32, vaddq_s32, vbicq_u32, vcltq_f32, vcvtq_s32_f32, vdivq_f32, vdupq_n_f32,
     vdupq_n_s32, vfmaq_f32, vld1_u16, vld1q_f32, vmaxq_f32, vminq_f32, vmovl_u16, vmulq_f32,
@@ -12,7 +14,7 @@ use std::arch::aarch64::{
 };
 use std::arch::is_aarch64_feature_detected;
 
-use super::{Bf16, Isa, Kernels, LANES, columns, gemm, hadamard, kernels, updates};
+use super::{Bf16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, updates};
 
 /// Proof of NEON. A vector is four quarters, so that the kernels see sixteen lanes.
 #[derive(Clone, Copy)]

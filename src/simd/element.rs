@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::columns::Lanes;
+use super::words::Words;
 use super::{Isa, LANES};
 
 /// The upper half of an `f32`: all of its range, 8 bits of its precision.
@@ -11,7 +12,7 @@ use super::{Isa, LANES};
 pub struct Bf16(u16);
 
 /// In the place of every NaN, so that rounding cannot carry it out of the exponent.
-const NAN: u16 = 0x7fc0;
+pub(super) const NAN: u16 = 0x7fc0;
 
 impl Bf16 {
     /// The number with these bits.
@@ -50,25 +51,39 @@ impl Bf16 {
     }
 }
 
-/// Sixteen bits for place `place` of the row that `key` was drawn for.
+/// What places are multiplied by: 2^32 over the golden ratio, so that neighbours lie far apart.
+pub(super) const GOLDEN: u32 = 0x9e37_79b9;
+/// The factors of the finaliser of `MurmurHash3` (Appleby, 2011).
+pub(super) const FIRST_MIX: u32 = 0x85eb_ca6b;
+pub(super) const SECOND_MIX: u32 = 0xc2b2_ae35;
+/// From one die to the next: a multiplier for 2^32 with a good lattice in few dimensions
+/// (L'Ecuyer, "Tables of linear congruential generators of different sizes and good lattice
+/// structure", 1999), so that three dice in a row are as good as independent.
+pub(super) const NEXT_DIE: u32 = 2_891_336_453;
+
+/// Sixteen bits each for three numbers at place `place` of the row that `key` was drawn for.
 ///
-/// The mixing is the finaliser of `MurmurHash3` (Appleby, 2011): 32-bit products, of which every
-/// instruction set has vectors.
+/// 32-bit products, of which every instruction set has vectors: kernels throw the same dice for
+/// many places at once.
 #[must_use]
 #[inline(always)]
-pub(crate) const fn dice(key: u64, place: u32) -> u16 {
-    let mut z = (key as u32).wrapping_add(place.wrapping_mul(0x9e37_79b9));
+pub(crate) const fn dice(key: u64, place: u32) -> [u16; 3] {
+    let mut z = (key as u32).wrapping_add(place.wrapping_mul(GOLDEN));
     z ^= z >> 16;
-    z = z.wrapping_mul(0x85eb_ca6b) ^ (key >> 32) as u32;
+    z = z.wrapping_mul(FIRST_MIX) ^ (key >> 32) as u32;
     z ^= z >> 13;
-    z = z.wrapping_mul(0xc2b2_ae35);
-    (z >> 16) as u16
+    let first = z.wrapping_mul(SECOND_MIX);
+    let second = first.wrapping_mul(NEXT_DIE);
+    let third = second.wrapping_mul(NEXT_DIE);
+    [(first >> 16) as u16, (second >> 16) as u16, (third >> 16) as u16]
 }
 
 /// A number as it is stored; kernels compute with `f32`.
 pub(super) trait Element: Copy + Default {
     /// Reads one vector.
     fn load<I: Isa>(isa: I, x: &[Self; LANES]) -> I::V;
+    /// Writes one vector, rounded by the upper halves of the `dice` where it has to be.
+    fn store<I: Words>(isa: I, x: &mut [Self; LANES], v: I::V, dice: I::W);
     /// Reads the entries of `row` at the columns of `lanes`.
     fn gather<I: Isa>(isa: I, row: &[Self], lanes: Lanes<'_>) -> I::V;
     /// The same number.
@@ -79,6 +94,11 @@ impl Element for f32 {
     #[inline(always)]
     fn load<I: Isa>(isa: I, x: &[Self; LANES]) -> I::V {
         isa.load(x)
+    }
+
+    #[inline(always)]
+    fn store<I: Words>(isa: I, x: &mut [Self; LANES], v: I::V, _: I::W) {
+        isa.store(x, v);
     }
 
     #[inline(always)]
@@ -96,6 +116,11 @@ impl Element for Bf16 {
     #[inline(always)]
     fn load<I: Isa>(isa: I, x: &[Self; LANES]) -> I::V {
         isa.load_bf16(x)
+    }
+
+    #[inline(always)]
+    fn store<I: Words>(isa: I, x: &mut [Self; LANES], v: I::V, dice: I::W) {
+        isa.store_bf16(x, v, dice);
     }
 
     // No instruction set gathers halves.

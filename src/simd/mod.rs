@@ -70,13 +70,10 @@ macro_rules! table {
             axpy: $entry!(kernels::axpy(a: f32, x: &[f32], y: &mut [f32])),
             scale: $entry!(kernels::scale(a: f32, x: &mut [f32])),
             prefetch: $entry!(kernels::prefetch(x: &[f32])),
-            adam: $entry!(updates::adam(
-                step: &$crate::simd::AdamStep,
-                w: &mut [f32],
-                m: &mut [f32],
-                v: &mut [f32],
-                g: &[f32]
-            )),
+            adam: adam_of!($entry, f32, f32),
+            adam_light_moments: adam_of!($entry, f32, $crate::simd::Bf16),
+            adam_light_weights: adam_of!($entry, $crate::simd::Bf16, f32),
+            adam_light: adam_of!($entry, $crate::simd::Bf16, $crate::simd::Bf16),
             momentum: $entry!(updates::momentum(
                 step: &$crate::simd::MomentumStep,
                 w: &mut [f32],
@@ -116,9 +113,33 @@ macro_rules! table {
     };
 }
 
+/// Adam on weights of type `$w` with moments of type `$m`.
+macro_rules! adam_of {
+    ($entry:ident, $w:ty, $m:ty) => {
+        $crate::simd::Adam {
+            entries: $entry!(adam::entries(
+                step: &$crate::simd::AdamStep,
+                dice: (u64, u32),
+                w: &mut [$w],
+                m: &mut [$m],
+                v: &mut [$m],
+                g: &[f32]
+            )),
+            row: $entry!(adam::row(
+                step: &$crate::simd::AdamRowStep,
+                dice: (u64, u32),
+                w: &mut [$w],
+                m: &mut [$m],
+                g: &[f32]
+            )),
+        }
+    };
+}
+
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "vendor intrinsics; every block names its proof")]
 mod aarch64;
+mod adam;
 mod columns;
 mod element;
 mod gemm;
@@ -128,10 +149,12 @@ mod portable;
 #[cfg(test)]
 mod tests;
 mod updates;
+mod words;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "vendor intrinsics; every block names its proof")]
 mod x86;
 
+pub use adam::{Adam, AdamEntries, AdamRow, AdamRowStep, AdamStep};
 pub use element::Bf16;
 pub(crate) use element::dice;
 pub use hadamard::{Codes, Hadamard, Line};
@@ -202,29 +225,6 @@ trait Isa: Copy {
     }
 }
 
-/// The constants of one Adam update; see [`Kernels::adam`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamStep {
-    /// Learning rate.
-    pub lr: f32,
-    /// Decay of the mean of the gradient.
-    pub beta1: f32,
-    /// Decay of the mean of its square.
-    pub beta2: f32,
-    /// What is left of the mean: `beta1`, or its power where steps were missed.
-    pub keep1: f32,
-    /// What is left of the mean square: `beta2`, or its power.
-    pub keep2: f32,
-    /// What is left of the weight: 1, or less with decoupled weight decay.
-    pub decay: f32,
-    /// Keeps the divisor from zero.
-    pub eps: f32,
-    /// `1 / (1 - beta1^t)`, which removes the pull of the first mean to its start at zero.
-    pub bias1: f32,
-    /// `1 / (1 - beta2^t)`, the same for the second mean.
-    pub bias2: f32,
-}
-
 /// The constants of one step of gradient descent with momentum; see [`Kernels::momentum`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MomentumStep {
@@ -249,9 +249,6 @@ pub type DotColumns<E = f32> =
 /// The signature of [`Kernels::axpy_columns`].
 pub type AxpyColumns<E = f32> =
     fn(weights: (&[E], usize), rows: &[u32], coefs: &[f32], columns: &[u32], out: &mut [f32]);
-
-/// The signature of [`Kernels::adam`].
-pub type Adam = fn(step: &AdamStep, w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32]);
 
 /// The signature of [`Kernels::momentum`].
 pub type Momentum = fn(step: &MomentumStep, w: &mut [f32], m: &mut [f32], g: &[f32]);
@@ -298,9 +295,14 @@ pub struct Kernels {
     pub scale: fn(a: f32, x: &mut [f32]),
     /// Asks for `x` to be brought near, for use soon.
     pub prefetch: fn(x: &[f32]),
-    /// `m = keep1 m + (1 - beta1) g`, `v = keep2 v + (1 - beta2) g^2`, then
-    /// `w = decay w - lr (m bias1) / (sqrt(v bias2) + eps)`.
+    /// Adam.
     pub adam: Adam,
+    /// Adam with moments in halves.
+    pub adam_light_moments: Adam<f32, Bf16>,
+    /// Adam on weights in halves.
+    pub adam_light_weights: Adam<Bf16, f32>,
+    /// Adam with weights and moments in halves.
+    pub adam_light: Adam<Bf16, Bf16>,
     /// `m = momentum m + g`, then `w -= lr m`, or with Nesterov `w -= lr (g + momentum m)`.
     pub momentum: Momentum,
     /// Entries beyond `limit` and `-limit` become these; NaN stays NaN.

@@ -1,6 +1,7 @@
 //! Sixteen lanes in an array: runs anywhere, and is what the others are compared with.
 
-use super::{Bf16, Isa, Kernels, LANES, columns, gemm, hadamard, kernels, updates};
+use super::words::Words;
+use super::{Bf16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, updates};
 
 #[derive(Clone, Copy)]
 struct Portable;
@@ -102,6 +103,53 @@ impl Isa for Portable {
             *sum = v[0];
         }
         sums
+    }
+}
+
+/// A method that treats the integers one by one.
+macro_rules! wordwise {
+    ($name:ident($first:ident, $other:ident) = $value:expr) => {
+        #[inline(always)]
+        fn $name(self, mut $first: Self::W, $other: Self::W) -> Self::W {
+            for i in 0..LANES {
+                let ($first, $other) = (&mut $first[i], $other[i]);
+                *$first = $value;
+            }
+            $first
+        }
+    };
+}
+
+impl Words for Portable {
+    type W = [u32; LANES];
+
+    wordwise!(add_words(a, b) = a.wrapping_add(b));
+    wordwise!(mul_words(a, b) = a.wrapping_mul(b));
+    wordwise!(xor_words(a, b) = *a ^ b);
+
+    #[inline(always)]
+    fn splat_words(self, x: u32) -> Self::W {
+        [x; LANES]
+    }
+
+    #[inline(always)]
+    fn load_words(self, x: &[u32; LANES]) -> Self::W {
+        *x
+    }
+
+    #[inline(always)]
+    fn shift_words(self, mut a: Self::W, bits: u32) -> Self::W {
+        for a in &mut a {
+            *a >>= bits;
+        }
+        a
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, x: &mut [Bf16; LANES], v: Self::V, dice: Self::W) {
+        for i in 0..LANES {
+            x[i] = Bf16::round(v[i], (dice[i] >> 16) as u16);
+        }
     }
 }
 

@@ -1,59 +1,9 @@
 //! Kernels that change a row: what optimisers do, entry by entry.
 
-use super::element::{Bf16, Element, dice};
+use super::element::{Bf16, Element};
 use super::kernels::{padded, store_tail};
-use super::{AdamStep, Isa, LANES, MomentumStep};
-
-#[inline(always)]
-pub(super) fn adam<I: Isa>(
-    isa: I,
-    step: &AdamStep,
-    w: &mut [f32],
-    m: &mut [f32],
-    v: &mut [f32],
-    g: &[f32],
-) {
-    let lengths = [w.len(), m.len(), v.len()];
-    assert_eq!(lengths, [g.len(); 3], "weights and means as long as the gradient");
-    let (w_chunks, w_tail) = w.as_chunks_mut::<LANES>();
-    let (m_chunks, m_tail) = m.as_chunks_mut::<LANES>();
-    let (v_chunks, v_tail) = v.as_chunks_mut::<LANES>();
-    let (g_chunks, g_tail) = g.as_chunks::<LANES>();
-    for (((w, m), v), g) in w_chunks.iter_mut().zip(m_chunks).zip(v_chunks).zip(g_chunks) {
-        adam_chunk(isa, step, w, m, v, g);
-    }
-    if !g_tail.is_empty() {
-        let (mut w, mut m, mut v) = (padded(w_tail), padded(m_tail), padded(v_tail));
-        adam_chunk(isa, step, &mut w, &mut m, &mut v, &padded(g_tail));
-        w_tail.copy_from_slice(&w[..w_tail.len()]);
-        m_tail.copy_from_slice(&m[..m_tail.len()]);
-        v_tail.copy_from_slice(&v[..v_tail.len()]);
-    }
-}
-
-/// One vector of [`adam`].
-#[inline(always)]
-fn adam_chunk<I: Isa>(
-    isa: I,
-    step: &AdamStep,
-    w: &mut [f32; LANES],
-    m: &mut [f32; LANES],
-    v: &mut [f32; LANES],
-    g: &[f32; LANES],
-) {
-    let gradient = isa.load(g);
-    let fresh = isa.mul(isa.splat(1.0 - step.beta1), gradient);
-    let mean = isa.mul_add(isa.splat(step.keep1), isa.load(m), fresh);
-    let fresh = isa.mul(isa.mul(isa.splat(1.0 - step.beta2), gradient), gradient);
-    let square = isa.mul_add(isa.splat(step.keep2), isa.load(v), fresh);
-    let root = isa.sqrt(isa.mul(square, isa.splat(step.bias2)));
-    let move_by = isa.mul(mean, isa.splat(step.lr * step.bias1));
-    let move_by = isa.div(move_by, isa.add(root, isa.splat(step.eps)));
-    isa.store(m, mean);
-    isa.store(v, square);
-    let kept = isa.mul(isa.load(w), isa.splat(step.decay));
-    isa.store(w, isa.sub(kept, move_by));
-}
+use super::words::{Chance, Words};
+use super::{Isa, LANES, MomentumStep};
 
 #[inline(always)]
 pub(super) fn momentum<I: Isa>(
@@ -122,11 +72,20 @@ pub(super) fn widen<I: Isa>(isa: I, x: &[Bf16], out: &mut [f32]) {
     }
 }
 
-/// Integers of one width: the compiler makes vectors of this for every instruction set.
 #[inline(always)]
-pub(super) fn round<I: Isa>(_: I, (key, first): (u64, u32), x: &[f32], out: &mut [Bf16]) {
+pub(super) fn round<I: Words>(isa: I, dice: (u64, u32), x: &[f32], out: &mut [Bf16]) {
     assert_eq!(x.len(), out.len(), "vectors of one length");
-    for (place, (x, out)) in (first..).zip(x.iter().zip(out)) {
-        *out = Bf16::round(*x, dice(key, place));
+    let (chunks, tail) = x.as_chunks::<LANES>();
+    let (out_chunks, out_tail) = out.as_chunks_mut::<LANES>();
+    let mut chance = Chance::new(isa, dice);
+    for (x, out) in chunks.iter().zip(out_chunks) {
+        let [dice, ..] = chance.next();
+        isa.store_bf16(out, isa.load(x), dice);
+    }
+    if !tail.is_empty() {
+        let mut rounded = [Bf16::default(); LANES];
+        let [dice, ..] = chance.next();
+        isa.store_bf16(&mut rounded, isa.load(&padded(tail)), dice);
+        out_tail.copy_from_slice(&rounded[..tail.len()]);
     }
 }

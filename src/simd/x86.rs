@@ -4,6 +4,8 @@
 //! functions are reached only through a table that [`avx2`] or [`avx512`] gave out after
 //! detection. That is the proof which the safety comments call "the token".
 
+mod words;
+
 use std::arch::x86_64::{
     __m256, __m512, __mmask16, _CMP_LT_OQ, _CMP_NLT_UQ, _MM_FROUND_NO_EXC,
     _MM_FROUND_TO_NEAREST_INT, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_add_epi32,
@@ -20,7 +22,7 @@ use std::arch::x86_64::{
 };
 
 use super::columns::Lanes;
-use super::{Bf16, Isa, Kernels, LANES, columns, gemm, hadamard, kernels, updates};
+use super::{Bf16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, updates};
 
 /// To the nearest integer, halves to the even one.
 const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;

@@ -8,7 +8,7 @@ pub mod reference;
 use slide_rs::config::{
     Activation, AdamMode, ClipConfig, Decay, DenseConfig, Dtype, HiddenConfig, InputConfig, LogQ,
     Loss, LshConfig, NetworkConfig, OptimizerConfig, OutputConfig, RebuildConfig, SampledConfig,
-    SamplerConfig, ScheduleConfig, TablesConfig, UpdateMode,
+    SamplerConfig, ScheduleConfig, SecondMoment, TablesConfig, UpdateMode,
 };
 use slide_rs::rng::{Rng, Stream};
 use slide_rs::rows::Rows;
@@ -235,7 +235,24 @@ pub const fn adam(lr: f32) -> OptimizerConfig {
         eps: 1e-8,
         weight_decay: 0.0,
         mode: AdamMode::Lazy,
+        second_moment: SecondMoment::Entry,
+        moments: Dtype::F32,
     }
+}
+
+/// The same with as little memory as there can be: everything in halves, one second moment a row.
+pub fn lightest(mut config: NetworkConfig) -> NetworkConfig {
+    for layer in &mut config.hidden {
+        match layer {
+            HiddenConfig::Dense(layer) => layer.dtype = Dtype::Bf16,
+            HiddenConfig::Sampled(layer) => layer.dtype = Dtype::Bf16,
+        }
+    }
+    config.output.dtype = Dtype::Bf16;
+    if let OptimizerConfig::Adam { second_moment, moments, .. } = &mut config.optimizer {
+        (*second_moment, *moments) = (SecondMoment::Row, Dtype::Bf16);
+    }
+    config
 }
 
 /// Runs `work` on a pool of its own.

@@ -185,6 +185,9 @@ CASES: dict[str, Case] = {
     "eps-zero": make(optim.Adam, V, "eps: found 0,", eps=0.0),
     "sgd-lr-nan": make(optim.SGD, V, "lr: found nan", NAN),
     "adam-mode": make(optim.Adam, V, "mode: found 'eager'", mode="eager"),
+    "adam-second": make(optim.Adam, V, "second_moment: found 'column'", second_moment="column"),
+    "adam-moments": make(optim.AdamW, V, "moments_dtype: found 'f16'", moments_dtype="f16"),
+    "adam-moments-none": make(optim.Adam, T, "moments_dtype: found None", moments_dtype=None),
     "decay-negative": make(optim.AdamW, V, "weight_decay: found -1", weight_decay=-1.0),
     "momentum-one": make(optim.SGD, V, "momentum: found 1,", momentum=1.0),
     "nesterov-alone": make(optim.SGD, V, "nesterov: found True", nesterov=True),
@@ -330,6 +333,9 @@ CASES: dict[str, Case] = {
     ),
     "config-optimizer-kind": changed(
         r"config\.optimizer\.kind: found 'lamb'", "optimizer", "kind", to="lamb"
+    ),
+    "config-moments": changed(
+        r"config\.optimizer\.moments: found 'f64'", "optimizer", "moments", to="f64"
     ),
     "config-decay": changed(
         r"config\.schedule\.decay: found 'step'", "schedule", "decay", to="step"

@@ -27,7 +27,8 @@ CONTRACT = json.loads("""
                "rebuild": {"every": null, "growth": null, "drift": null, "redraw": null}},
    "dtype": "f32", "optimizer": null},
  "optimizer": {"kind": "adam", "lr": null, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8,
-               "weight_decay": 0.0, "mode": "lazy"},
+               "weight_decay": 0.0, "mode": "lazy", "second_moment": "entry",
+               "moments": "f32"},
  "clip": {"norm": null, "value": null},
  "schedule": {"warmup": null, "decay": "cosine"},
  "update": "sharded"}
@@ -83,6 +84,8 @@ DETAILED = [
 OPTIMIZERS: dict[str, optim.Optimizer] = {
     "adam": optim.Adam(0.1, 0.5, 0.6, 0.01, schedules.Constant(7), mode="catch_up", clip_norm=2.0),
     "adamw": optim.AdamW(0.1, schedule=schedules.Linear(3), weight_decay=0.5, mode="dense"),
+    "adam-light": optim.Adam(second_moment="row", moments_dtype="bfloat16"),
+    "adamw-light": optim.AdamW(0.1, second_moment="row", moments_dtype="bfloat16"),
     "sgd": optim.SGD(2.0, schedules.WarmupCosine(3), momentum=0.5, nesterov=True, clip_value=0.5),
     "sgd-one-cycle": optim.SGD(schedule=schedules.OneCycle()),
     "adagrad": optim.Adagrad(0.5, 0.25, schedules.Step(100, 0.5, warmup=4)),
@@ -154,6 +157,14 @@ def test_defaults_that_follow_from_the_place_of_a_layer() -> None:
     bare = sr.NetworkConfig([SparseInput(100), output])
     assert bare.hidden == ()
     assert sr.NetworkConfig.from_json(bare.to_json()) == bare
+
+
+def test_documents_from_before_light_moments_are_read_as_what_they_meant() -> None:
+    config = sr.Network([SparseInput(9), SampledDense(5)], optimizer=optim.Adam(0.5)).config
+    document = json.loads(config.to_json())
+    for name in ("second_moment", "moments"):
+        del document["optimizer"][name]
+    assert sr.NetworkConfig.from_json(json.dumps(document)) == config
 
 
 def test_without_decay_adamw_is_adam() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
+import struct
 import tracemalloc
 import warnings
 from collections.abc import Callable
@@ -293,6 +295,31 @@ def test_a_saved_network_answers_and_trains_on_as_if_never_saved(
     for copy in copies:
         assert thirty_steps(copy, test) == reports
         assert_array_equal(copy.predict_topk(test.X, 5).scores, net.predict_topk(test.X, 5).scores)
+
+
+def test_files_of_format_2_are_read_with_moments_as_they_were_then(
+    easy: Split, tmp_path: Path
+) -> None:
+    train, test = easy
+    net = small(train)
+    net.fit(train.X, train.Y, epochs=1, batch_size=100, verbose=False)
+    path = tmp_path / "net.safetensors"
+    net.save(path)
+    saved = path.read_bytes()
+    (length,) = struct.unpack("<Q", saved[:8])
+    header = json.loads(saved[8 : 8 + length])
+    ours = json.loads(header["__metadata__"]["slide_rs"])
+    assert ours["format"] == 3
+    ours["format"] = 2
+    for name in ("second_moment", "moments"):
+        del ours["config"]["optimizer"][name]
+    header["__metadata__"]["slide_rs"] = json.dumps(ours)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + saved[8 + length :])
+    old = sr.load(path)
+    assert old.config == net.config
+    assert thirty_steps(old, test) == thirty_steps(net, test)
 
 
 def thirty_steps(net: sr.Network, data: Dataset) -> list[sr.BatchReport]:

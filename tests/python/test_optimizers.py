@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 import optimizers
 
 NO_CLIP = {"norm": None, "value": None}
-EXACT = ["Adam, dense", "AdamW, dense", "SGD", "Adagrad, row-wise"]
+EXACT = ["Adam, dense", "AdamW, dense", "Adam, v a row, dense", "SGD", "Adagrad, row-wise"]
 
 
 def steps(setting, start, gradients, touched, lr, clip=NO_CLIP, **options):
@@ -50,20 +50,55 @@ def test_equal_to_the_dense_optimiser_when_rows_are_missed(name, problem):
     assert_rounded(ours, optimizers.dense(setting, start, seen, lr), start, len(lr))
 
 
-def test_lazy_adam_is_adam_on_the_steps_of_each_row_but_for_bias_correction(problem):
+@pytest.mark.parametrize("name", ["Adam, lazy", "Adam, v a row, lazy", "Adam, v a row, catch up"])
+def test_adam_is_adam_on_the_steps_of_each_row_but_for_bias_correction(name, problem):
     start, gradients, touched, lr = problem
-    setting = optimizers.SETTINGS["Adam, lazy"]
+    setting = optimizers.SETTINGS[name]
     ours = steps(setting, start, gradients, touched, lr)
     expected = start.astype(np.float64)
     beta1, beta2 = np.float32(0.9).astype(float), np.float32(0.999).astype(float)
     for row in range(len(start)):
         m = v = np.zeros(start.shape[1])
+        last = -1
         for t in np.flatnonzero(touched[:, row]):
             g = gradients[t, row].astype(float)
-            m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
+            if setting["mode"] == "catch_up":
+                m, v = beta1 ** (t - last - 1) * m, beta2 ** (t - last - 1) * v
+            last = t
+            m = beta1 * m + (1 - beta1) * g
+            v = beta2 * v + (1 - beta2) * optimizers.square(setting, g)
             root = np.sqrt(v / (1 - beta2 ** (t + 1)))
             expected[row] -= lr[t] * m / (1 - beta1 ** (t + 1)) / (root + 1e-8)
     assert_rounded(ours, expected, start, len(lr))
+
+
+@pytest.mark.parametrize("second_moment", ["entry", "row"])
+@pytest.mark.parametrize("mode", ["lazy", "catch_up", "dense"])
+def test_moments_in_halves_follow_the_dense_optimiser_within_their_rounding(
+    mode, second_moment, problem
+):
+    start, gradients, touched, lr = problem
+    floats = optimizers.ADAM | {"mode": mode, "second_moment": second_moment}
+    touched = np.ones_like(touched)
+    ours = steps(floats | {"moments": "bf16"}, start, gradients, touched, lr)
+    # The way of every weight, step by step.
+    weights = [start.astype(float)]
+    weights += [
+        optimizers.dense(floats, start, gradients[:t], lr[:t]) for t in range(1, len(lr) + 1)
+    ]
+    moved = np.abs(np.diff(weights, axis=0))
+    # A number is at most 2**-7 of itself from the next, so a rounding has a standard deviation of
+    # 2**-8 of it. That of a first moment goes on for 1 / (1 - beta1) steps; those of a second
+    # moment add up at random, to its root by half, and to all steps alike.
+    means = 2.0**-8 / (1 - 0.9) * np.sqrt((moved**2).sum(axis=0))
+    squares = 0.5 * 2.0**-8 * np.sqrt(len(lr)) * moved.sum(axis=0)
+    allowed = means + (squares if second_moment == "entry" else 0)
+    error = ours - weights[-1]
+    assert np.abs(error / allowed).max() < 5
+    assert 0 < np.sqrt(np.mean((error / allowed) ** 2)) < 1
+    # And the mean error is zero, to four standard errors and to second order in the squares'.
+    bias = 1.5 * (2.0**-8) ** 2 * len(lr) * moved.sum(axis=0).mean()
+    assert abs(error.mean()) < 4 * error.std() / np.sqrt(error.size) + bias
 
 
 def test_catching_up_is_nearer_to_the_dense_optimiser_in_the_second_moment():
@@ -127,6 +162,8 @@ def test_halves_have_eight_bits_and_follow_the_dense_optimiser_in_the_mean(probl
         ({"lr": [0.1, np.nan]}, "lr: row 1 has the value NaN"),
         ({"setting": {"eps": 0.0}}, "optimizer.eps is 0, but must be a positive number"),
         ({"setting": {"weight_decay": 1e9}}, "optimizer.weight_decay is 1000000000"),
+        ({"setting": {"second_moment": "column"}}, "unknown variant `column`"),
+        ({"setting": {"moments": "f16"}}, "unknown variant `f16`"),
         ({"clip": {"norm": -1.0, "value": None}}, "clip.norm is -1"),
         ({"dtype": "f16"}, 'dtype is "f16", but must be "f32" or "bf16"'),
     ],

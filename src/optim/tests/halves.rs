@@ -50,7 +50,9 @@ fn small_steps_of_halves_add_up_in_the_mean() {
 #[test]
 fn weights_are_the_same_bits_on_one_and_on_eight_threads() {
     let kernels = Kernels::detect().unwrap();
-    for (config, dtype) in all().iter().flat_map(|c| [(c, Dtype::F32), (c, Dtype::Bf16)]) {
+    for (config, dtype) in
+        all().iter().chain(&light::all()).flat_map(|c| [(c, Dtype::F32), (c, Dtype::Bf16)])
+    {
         let run = || {
             let rows = Rows::random_as(dtype, (ROWS, WIDTH), 1.0, (0, 0));
             let mut param = Param::new(rows, config);

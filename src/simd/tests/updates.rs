@@ -1,6 +1,7 @@
 //! What optimisers do to a row, and rounding.
 
 use super::*;
+use crate::rng::{Rng, Stream};
 
 #[test]
 fn adam_agrees_with_f64_on_every_isa_and_length() {
@@ -14,7 +15,8 @@ fn adam_agrees_with_f64_on_every_isa_and_length() {
             let (w, m, g) = (noise(6, len), noise(7, len), noise(8, len));
             let v: Vec<f32> = noise(9, len).into_iter().map(f32::abs).collect();
             let (mut w_after, mut m_after, mut v_after) = (w.clone(), m.clone(), v.clone());
-            (kernels.adam)(&step, &mut w_after, &mut m_after, &mut v_after, &g);
+            let after = (&mut w_after, &mut m_after, &mut v_after);
+            (kernels.adam.entries)(&step, (0, 0), after.0, after.1, after.2, &g);
             for i in 0..len {
                 let [w, m, v, g] = [w[i], m[i], v[i], g[i]].map(f64::from);
                 let [beta1, beta2] = [beta1, beta2].map(f64::from);
@@ -36,6 +38,153 @@ fn adam_agrees_with_f64_on_every_isa_and_length() {
             }
         }
     }
+}
+
+#[test]
+fn adam_of_a_row_agrees_with_f64_on_every_isa_and_length() {
+    let step = AdamRowStep { keep: 0.81, fresh: 0.1, decay: 0.96, rate: 0.02 };
+    for kernels in Kernels::available() {
+        for len in 0..200 {
+            let [w, m, g] = [noise(6, len), noise(7, len), noise(8, len)];
+            let (mut w_after, mut m_after) = (w.clone(), m.clone());
+            (kernels.adam.row)(&step, (0, 0), &mut w_after, &mut m_after, &g);
+            for i in 0..len {
+                let [w, m, g] = [w[i], m[i], g[i]].map(f64::from);
+                let [keep, fresh, decay, rate] =
+                    [step.keep, step.fresh, step.decay, step.rate].map(f64::from);
+                let what = format_args!("{} length {len}", kernels.name);
+                assert_sum(m_after[i], [keep * m, fresh * g].into_iter(), what);
+                let terms = [decay * w, -rate * keep * m, -rate * fresh * g];
+                assert_sum(w_after[i], terms.into_iter(), what);
+            }
+        }
+    }
+}
+
+/// A type of rows, from floats and back.
+trait Stored: Copy {
+    fn nearest(x: f32) -> Self;
+    fn float(self) -> f32;
+    /// `x` rounded by `dice`, if it has to be.
+    fn rounded(x: f32, dice: u16) -> Self;
+}
+
+impl Stored for f32 {
+    fn nearest(x: f32) -> Self {
+        x
+    }
+    fn float(self) -> f32 {
+        self
+    }
+    fn rounded(x: f32, _: u16) -> Self {
+        x
+    }
+}
+
+impl Stored for Bf16 {
+    fn nearest(x: f32) -> Self {
+        Self::nearest(x)
+    }
+    fn float(self) -> f32 {
+        self.to_f32()
+    }
+    fn rounded(x: f32, dice: u16) -> Self {
+        Self::round(x, dice)
+    }
+}
+
+/// Asserts that `mixed` does what `plain` does to the same numbers as floats, and then rounds.
+fn assert_rounds<W: Stored, M: Stored>(plain: Adam, mixed: Adam<W, M>, what: &str, len: usize) {
+    let bias = [1.0 / (1.0 - 0.9_f32.powi(3)), 1.0 / (1.0 - 0.999_f32.powi(3))];
+    let (beta1, beta2, [bias1, bias2]) = (0.9, 0.999, bias);
+    let (keep1, keep2, decay, eps) = (0.81, 0.998, 0.96, 1e-8);
+    let step = AdamStep { lr: 0.01, beta1, beta2, keep1, keep2, decay, eps, bias1, bias2 };
+    let of_row = AdamRowStep { keep: 0.81, fresh: 0.1, decay: 0.96, rate: 0.02 };
+    let (key, first) = (0x0123_4567_89ab_cdef, 300);
+    let mut g = noise(8, len);
+    g.iter_mut().skip(20).step_by(31).for_each(|g| *g = f32::NAN);
+    let start = [noise(6, len), noise(7, len), noise(9, len).into_iter().map(f32::abs).collect()];
+    for by_row in [false, true] {
+        let mut w: Vec<W> = start[0].iter().map(|&x| W::nearest(x)).collect();
+        let [mut m, mut v] =
+            [1, 2].map(|k: usize| start[k].iter().map(|&x| M::nearest(x)).collect::<Vec<_>>());
+        let mut floats = [
+            w.iter().map(|x| x.float()).collect::<Vec<_>>(),
+            m.iter().map(|x| x.float()).collect(),
+            v.iter().map(|x| x.float()).collect(),
+        ];
+        let [w_float, m_float, v_float] = &mut floats;
+        if by_row {
+            (mixed.row)(&of_row, (key, first), &mut w, &mut m, &g);
+            (plain.row)(&of_row, (0, 0), w_float, m_float, &g);
+        } else {
+            (mixed.entries)(&step, (key, first), &mut w, &mut m, &mut v, &g);
+            (plain.entries)(&step, (0, 0), w_float, m_float, v_float, &g);
+        }
+        for i in 0..len {
+            let dice = dice(key, first + i as u32);
+            let found = [w[i].float(), m[i].float(), v[i].float()];
+            let expected = [
+                W::rounded(floats[0][i], dice[0]).float(),
+                M::rounded(floats[1][i], dice[1]).float(),
+                if by_row { v[i].float() } else { M::rounded(floats[2][i], dice[2]).float() },
+            ];
+            for (found, expected) in found.iter().zip(expected) {
+                let same = found.to_bits() == expected.to_bits();
+                let both_nan = found.is_nan() && expected.is_nan();
+                assert!(same || both_nan, "{what} length {len} at {i}: {found} {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn adam_on_halves_is_adam_on_the_same_floats_and_then_rounded_on_every_isa_and_length() {
+    for kernels in Kernels::available() {
+        for len in 0..100 {
+            let (plain, what) = (kernels.adam, kernels.name);
+            assert_rounds(plain, kernels.adam_light_moments, what, len);
+            assert_rounds(plain, kernels.adam_light_weights, what, len);
+            assert_rounds(plain, kernels.adam_light, what, len);
+        }
+    }
+}
+
+#[test]
+fn a_row_without_a_gradient_so_far_has_a_rate_that_is_a_number() {
+    let step = AdamStep {
+        lr: 1.0,
+        beta1: 0.9,
+        beta2: 0.999,
+        keep1: 0.9,
+        keep2: 0.999,
+        decay: 1.0,
+        eps: f32::from_bits(1),
+        bias1: 10.0,
+        bias2: 1000.0,
+    };
+    assert_eq!(step.of_row(&mut 0.0, 0.0).rate, f32::MAX);
+    assert!(step.of_row(&mut 0.0, f32::NAN).rate.is_nan());
+}
+
+#[test]
+fn the_three_dice_of_a_place_and_those_of_its_neighbour_are_independent() {
+    // The upper three bits of four dice, over many keys as rows and steps draw them.
+    let (cells, draws) = (1 << 12, 1 << 18);
+    let mut counts = vec![0_u32; cells];
+    for draw in 0..draws {
+        let (row, place) = (draw / 128, (draw % 128) as u32);
+        let key = Rng::new(0, Stream::Rounding, 7, row).next_u64();
+        let ([w, m, v], [next, ..]) = (dice(key, place), dice(key, place + 1));
+        let cell = [w, m, v, next].iter().fold(0, |cell, die| cell << 3 | (die >> 13) as usize);
+        counts[cell] += 1;
+    }
+    let expected = draws as f64 / cells as f64;
+    let chi: f64 = counts.iter().map(|&c| (f64::from(c) - expected).powi(2) / expected).sum();
+    // Chi square has as many degrees of freedom as cells less one, and a standard deviation of
+    // the root of twice that; four of them.
+    let freedom = (cells - 1) as f64;
+    assert!((chi - freedom).abs() < 4.0 * (2.0 * freedom).sqrt(), "{chi} for {freedom}");
 }
 
 #[test]
@@ -81,7 +230,8 @@ fn random_rounding_has_the_same_bits_on_every_isa_and_wherever_it_begins() {
         (kernels.round)((77, first as u32), &x[first..], &mut out);
         out
     };
-    let all = round(&portable::KERNELS, 0);
+    let one_by_one = (0..).zip(&x).map(|(place, &x)| Bf16::round(x, dice(77, place)[0]));
+    let all: Vec<Bf16> = one_by_one.collect();
     for kernels in Kernels::available() {
         for first in [0, 1, 16, 149, 150] {
             assert_eq!(round(&kernels, first), all[first..], "{}", kernels.name);
