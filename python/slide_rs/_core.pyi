@@ -10,6 +10,7 @@ __all__ = [
     "Network",
     "borrowed_addresses",
     "build_info",
+    "is_well_formed",
     "optimizer_steps",
     "read_xmc",
     "write_xmc",
@@ -85,4 +86,5 @@ def optimizer_steps(
     dtype: str = "f32",
 ) -> NDArray[np.float32]: ...
 def borrowed_addresses(x: _Features) -> list[int]: ...
+def is_well_formed(x: object, columns: int) -> bool: ...
 def build_info() -> dict[str, Any]: ...

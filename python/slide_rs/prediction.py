@@ -26,9 +26,9 @@ MOST_CELLS = 10_000_000
 
 def best(core: _core.Network, x: Features, k: int, mode: str) -> TopK:
     """Return the `k` best of all labels."""
+    if n_rows(x) <= CHUNK:
+        return TopK(*core.predict_topk(x, k, mode))
     parts = [core.predict_topk(slice_rows(x, *rows), k, mode) for rows in _chunks(n_rows(x))]
-    if not parts:
-        return _empty(0, k)
     return TopK(
         np.concatenate([labels for labels, _ in parts]),
         np.concatenate([scores for _, scores in parts]),

@@ -2,6 +2,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
 
 mod arrays;
+mod call;
 mod error;
 mod io;
 mod network;
@@ -15,7 +16,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::arrays::borrowed_addresses;
+    use super::arrays::{borrowed_addresses, is_well_formed};
     #[pymodule_export]
     use super::build_info;
     #[pymodule_export]

@@ -1,6 +1,6 @@
 //! Sixteen lanes in an array: runs anywhere, and is what the others are compared with.
 
-use super::{Bf16, Isa, Kernels, LANES, columns, gemm, kernels, updates};
+use super::{Bf16, Isa, Kernels, LANES, columns, gemm, kernels, products, updates};
 
 #[derive(Clone, Copy)]
 struct Portable;
