@@ -53,4 +53,5 @@ pub use error::{Error, Result};
 pub use network::{
     BatchReport, Counters, EpochOptions, EpochReport, LayerTables, Mode, Network, Progress,
 };
+pub use rules::Memory;
 pub use targets::Targets;

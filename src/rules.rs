@@ -1,8 +1,10 @@
 //! What the user does not say, decided from the sizes of the network.
 
-use crate::config::{
-    Dtype, HiddenConfig, InputConfig, NetworkConfig, OptimizerConfig, SamplerConfig, UpdateMode,
-};
+mod memory;
+
+use crate::config::{HiddenConfig, InputConfig, NetworkConfig, OptimizerConfig, SamplerConfig};
+
+pub use memory::Memory;
 
 impl NetworkConfig {
     /// Fills in every value that was left open.
@@ -24,34 +26,6 @@ impl NetworkConfig {
         self.output.sampler.resolve(self.output.units, seed);
         resolve_optimizer(&mut self.output.optimizer);
         self
-    }
-
-    /// Bytes that weights, moments, hash functions and tables take at least. Every value must be filled in.
-    #[must_use]
-    pub fn bytes(&self) -> u128 {
-        let (mut inputs, mut bytes) = (self.input.features as u128, 0);
-        let weights = |inputs: u128, units: usize, own: &Option<OptimizerConfig>, dtype| {
-            let racing = u128::from(self.update == UpdateMode::Hogwild);
-            let copies = own.as_ref().unwrap_or(&self.optimizer).moments() + racing;
-            let of_weight = if dtype == Dtype::Bf16 { 2 } else { 4 };
-            (inputs + 1) * units as u128 * (of_weight + 4 * copies)
-        };
-        for layer in &self.hidden {
-            bytes += match layer {
-                HiddenConfig::Dense(layer) => {
-                    weights(inputs, layer.units, &layer.optimizer, layer.dtype)
-                }
-                HiddenConfig::Sampled(layer) => {
-                    weights(inputs, layer.units, &layer.optimizer, layer.dtype)
-                        + layer.sampler.bytes(inputs, layer.units)
-                }
-            };
-            inputs = layer.units() as u128;
-        }
-        let output = &self.output;
-        bytes
-            + weights(inputs, output.units, &output.optimizer, output.dtype)
-            + output.sampler.bytes(inputs, output.units)
     }
 }
 

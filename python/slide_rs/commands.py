@@ -56,6 +56,7 @@ def train(arguments: Namespace) -> int:
         optimizer=optim.Adam(lr=arguments.lr),
         seed=arguments.seed,
         threads=arguments.threads,
+        max_memory=arguments.max_memory,
     )
     build_seconds = time.perf_counter() - start
 

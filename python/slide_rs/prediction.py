@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from slide_rs import _core, checks
 from slide_rs.arrays import Features, Index, n_rows, slice_rows
 from slide_rs.labels import Candidates
+from slide_rs.labels import candidates as read_candidates
 from slide_rs.topk import TopK
 
-__all__ = ["among_candidates", "best", "masked", "probabilities"]
+__all__ = ["among_candidates", "answer", "best", "masked", "probabilities"]
 
 MODES = ("exact", "lsh")
 #: The losses whose scores tell probabilities.
@@ -22,6 +23,19 @@ CHUNK = 8192
 #: Rows of one call have at most this many candidates together, unless a single row has more.
 PAIRS = 1 << 20
 MOST_CELLS = 10_000_000
+
+
+def answer(
+    core: _core.Network, x: Features, wanted: tuple[int, str], candidates: object, units: int
+) -> TopK:
+    """Return the best of all labels or of candidates; `wanted` is how many, and the mode."""
+    k, mode = wanted
+    checks.choice("mode", mode, MODES)
+    if candidates is None:
+        return best(core, x, k, mode)
+    if mode != "exact":
+        raise ValueError(f"candidates: found with mode={mode!r}, wanted mode='exact'")
+    return among_candidates(core, x, read_candidates(candidates, units, n_rows(x)), k)
 
 
 def best(core: _core.Network, x: Features, k: int, mode: str) -> TopK:

@@ -55,13 +55,20 @@ impl Lsh {
         let fewest = fewest.max(floor);
         graded.clear();
         histogram.fill(0);
-        for &id in candidates {
-            let count = std::mem::take(&mut votes[id as usize]);
-            if count >= fewest {
-                let grade = self.ranking.grade(count, self.index.length(id));
-                histogram[grade as usize] += 1;
-                graded.push(id);
-                votes[id as usize] = grade;
+        // Lengths stand all over memory: read on their own, many are under way at a time.
+        let mut lengths = [0.0; 64];
+        for candidates in candidates.chunks(lengths.len()) {
+            for (length, &id) in lengths.iter_mut().zip(candidates) {
+                *length = self.index.length(id);
+            }
+            for (&id, &length) in candidates.iter().zip(&lengths) {
+                let count = std::mem::take(&mut votes[id as usize]);
+                if count >= fewest {
+                    let grade = self.ranking.grade(count, length);
+                    histogram[grade as usize] += 1;
+                    graded.push(id);
+                    votes[id as usize] = grade;
+                }
             }
         }
         let (least, mut room) = threshold(&histogram, n);

@@ -17,7 +17,9 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.mark.parametrize("name", ["curves.py", "mnist.py", "optimizers.py", "precision.py"])
+@pytest.mark.parametrize(
+    "name", ["curves.py", "latency.py", "mnist.py", "optimizers.py", "precision.py"]
+)
 def test_help_is_how_it_is_called(name: str) -> None:
     found = run(name, "--help")
     assert found.returncode == 0, found.stderr
