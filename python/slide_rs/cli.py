@@ -158,6 +158,7 @@ def _add_compare(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
     verb.add_argument("--threads", type=int, metavar="N", help="all that there are")
+    _add_limit(verb)
     verb.add_argument("--json", action="store_true", help="one JSON object a row")
 
 

@@ -11,7 +11,7 @@ from slide_rs.config import NetworkConfig
 from slide_rs.layers import Layer
 from slide_rs.optim import Optimizer
 
-__all__ = ["MemoryEstimate", "estimate_memory", "limit", "of_config", "readable"]
+__all__ = ["MemoryEstimate", "estimate_memory", "limit", "of_config", "readable", "size"]
 
 #: Rows of a batch, where nobody says how many.
 BATCH = 256
@@ -128,9 +128,9 @@ def limit(config: NetworkConfig, threads: int | None, most: object) -> None:
     >>> config = NetworkConfig([SparseInput(1000), Dense(16), SampledDense(50)])
     >>> limit(config, 1, "100 MB")
     """
-    if most is None:
+    allowed = size("max_memory", most)
+    if allowed is None:
         return
-    allowed = _bytes("max_memory", most)
     estimate = of_config(config, threads=threads)
     if estimate.total > allowed:
         raise MemoryError(
@@ -154,7 +154,16 @@ def readable(count: float) -> str:
     return f"{count:.3g} GB"
 
 
-def _bytes(name: str, found: object) -> int:
+def size(name: str, found: object) -> int | None:
+    """Return a number of bytes that may have a unit, or None where there is none.
+
+    Examples
+    --------
+    >>> size("max_memory", "1.5 GB")
+    1500000000
+    """
+    if found is None:
+        return None
     if not isinstance(found, str):
         return checks.whole(name, found, 1)
     text = found.strip()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import slide_rs as sr
-from slide_rs import optim, samplers
+from slide_rs import memory, optim, samplers
+from slide_rs.cli import main
 from slide_rs.layers import Dense, SampledDense, SparseInput
 
 CHAIN = [SparseInput(30_000), Dense(64), SampledDense(100_000)]
@@ -89,12 +91,20 @@ def test_a_network_beyond_max_memory_is_refused_by_its_parts() -> None:
     [("1.5 GiB", 1.5 * 2**30), ("2GB", 2e9), ("300 mb", 3e8), ("1e6", 1e6), ("7 B", 7)],
 )
 def test_sizes_are_read_with_units(text: str, found: float) -> None:
-    from slide_rs.memory import _bytes
-
-    assert _bytes("max_memory", text) == found
+    assert memory.size("max_memory", text) == found
 
 
 @pytest.mark.parametrize("wrong", ["", "GB", "2 XB", "nan", "-1", "0", 0, 2.5, True])
 def test_what_is_no_size_is_refused(wrong: object) -> None:
     with pytest.raises((TypeError, ValueError), match=r"^max_memory: found "):
         sr.Network(CHAIN, max_memory=wrong)  # type: ignore[arg-type]
+
+
+def test_the_command_line_refuses_what_is_too_large(
+    tiny_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for verb in (["train"], ["compare", "--valid", str(tiny_file)]):
+        assert main([*verb, str(tiny_file), "--max-memory", "9 kB"]) != 0
+        assert "max_memory: found a network that takes" in capfd.readouterr().err
+        assert main([*verb, str(tiny_file), "--max-memory", "much"]) != 0
+        assert capfd.readouterr().err.startswith("slide-rs: --max-memory: found 'much', wanted")
