@@ -51,8 +51,8 @@ def main() -> None:
         net.train_batch(x[rows], y[rows])
     print(f"{y.shape[1]:,} labels, {given.hidden} hidden, {net.threads} threads; {estimate}")
 
-    single = [x[i] for i in np.random.default_rng(0).integers(0, x.shape[0], given.calls)]
-    single = [sparse.csr_array(row.reshape(1, -1)) for row in single]
+    chosen = np.random.default_rng(0).integers(0, x.shape[0], given.calls)
+    single = [x[i : i + 1] for i in chosen]
     batch = x[: given.rows]
     for mode in MODES:
         # The first calls build the tables and make room.
