@@ -16,7 +16,7 @@ fn network(data: &Data, dtype: Dtype) -> Network {
     let mut config = common::stack(data, vec![hidden], common::lsh(300));
     config.output.dtype = dtype;
     config.output.bias = true;
-    Network::new(config).unwrap()
+    Network::new(config).expect("a configuration of the tests")
 }
 
 #[test]

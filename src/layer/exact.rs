@@ -75,7 +75,7 @@ impl Sampled {
             let top = &mut tops[query];
             let threshold = top.threshold();
             // Without a branch for each, so that many are compared at a time; few tiles have any.
-            if !logits.iter().fold(false, |any, &logit| any | (logit >= threshold)) {
+            if logits.iter().filter(|&&logit| logit >= threshold).count() == 0 {
                 return;
             }
             for (i, &logit) in logits.iter().enumerate() {

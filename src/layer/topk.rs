@@ -55,7 +55,7 @@ impl TopK {
     /// Best first.
     pub fn best(&mut self) -> &[(f32, u32)] {
         self.compact();
-        self.best.sort_unstable_by(descending);
+        self.best.sort_unstable_by(|&a, &b| descending(a, b));
         &self.best
     }
 
@@ -70,7 +70,8 @@ impl TopK {
 
     fn compact(&mut self) {
         if self.best.len() > self.k {
-            let (_, last, _) = self.best.select_nth_unstable_by(self.k - 1, descending);
+            let order = |&a: &_, &b: &_| descending(a, b);
+            let (_, last, _) = self.best.select_nth_unstable_by(self.k - 1, order);
             self.threshold = last.0;
             self.best.truncate(self.k);
         }
@@ -81,7 +82,7 @@ impl TopK {
 const LEAST: usize = 16;
 
 /// Best first.
-fn descending(a: &(f32, u32), b: &(f32, u32)) -> Ordering {
+fn descending(a: (f32, u32), b: (f32, u32)) -> Ordering {
     b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
 }
 

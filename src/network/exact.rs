@@ -51,7 +51,9 @@ impl Exact {
         tops.par_iter_mut().with_max_len(1).enumerate().for_each(|(task, tops)| {
             let (group, piece) = (task / pieces, task % pieces);
             tops.resize_with(queries[group].len(), || TopK::new(k));
-            tops.iter_mut().for_each(|top| top.reset(k));
+            for top in &mut *tops {
+                top.reset(k);
+            }
             let shards = piece * shards..(piece + 1) * shards;
             network.output.exact(&network.kernels, queries[group], shards, tops);
         });
@@ -60,7 +62,9 @@ impl Exact {
             let Some((first, others)) = tops.split_first_mut() else { return };
             let out = ids.chunks_mut(k).zip(scores.chunks_mut(k));
             for (i, (top, (ids, scores))) in first.iter_mut().zip(out).enumerate() {
-                others.iter().for_each(|other| top.merge(&other[i]));
+                for other in &*others {
+                    top.merge(&other[i]);
+                }
                 top.write(ids, scores);
             }
         });
