@@ -55,4 +55,5 @@ pub use network::{
     BatchReport, Counters, EpochOptions, EpochReport, LayerTables, Mode, Network, Progress,
 };
 pub use phases::{Phase, Phases};
+pub use rules::Memory;
 pub use targets::Targets;

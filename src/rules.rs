@@ -1,9 +1,12 @@
 //! What the user does not say, decided from the sizes of the network.
 
+mod memory;
+
 use crate::config::{
-    Dtype, HiddenConfig, InputConfig, NetworkConfig, OptimizerConfig, SamplerConfig, SecondMoment,
-    UpdateMode,
+    HiddenConfig, InputConfig, NetworkConfig, OptimizerConfig, SamplerConfig, SecondMoment,
 };
+
+pub use memory::Memory;
 
 impl NetworkConfig {
     /// Fills in every value that was left open.
@@ -27,34 +30,6 @@ impl NetworkConfig {
         self.output.sampler.resolve(dense, self.output.units, seed);
         resolve_optimizer(&mut self.output.optimizer);
         self
-    }
-
-    /// Bytes that weights, moments, hash functions and tables take at least. Every value must be filled in.
-    #[must_use]
-    pub fn bytes(&self) -> u128 {
-        let (mut inputs, mut bytes) = (self.input.features as u128, 0);
-        let weights = |inputs: u128, units: usize, own: &Option<OptimizerConfig>, dtype| {
-            let racing = u128::from(self.update == UpdateMode::Hogwild);
-            let moments = own.as_ref().unwrap_or(&self.optimizer).moments();
-            let of_weight = if dtype == Dtype::Bf16 { 2 } else { 4 };
-            (inputs + 1) * units as u128 * (of_weight + moments + 4 * racing)
-        };
-        for layer in &self.hidden {
-            bytes += match layer {
-                HiddenConfig::Dense(layer) => {
-                    weights(inputs, layer.units, &layer.optimizer, layer.dtype)
-                }
-                HiddenConfig::Sampled(layer) => {
-                    weights(inputs, layer.units, &layer.optimizer, layer.dtype)
-                        + layer.sampler.bytes(inputs, layer.units)
-                }
-            };
-            inputs = layer.units() as u128;
-        }
-        let output = &self.output;
-        bytes
-            + weights(inputs, output.units, &output.optimizer, output.dtype)
-            + output.sampler.bytes(inputs, output.units)
     }
 }
 
@@ -111,7 +86,7 @@ fn input_dropout(input: &InputConfig) -> f32 {
 mod tests {
     use super::*;
     use crate::config::tests::plain;
-    use crate::config::{AdamMode, FamilyConfig, LshConfig, Projection};
+    use crate::config::{AdamMode, Dtype, FamilyConfig, LshConfig, Projection};
 
     #[test]
     fn every_open_value_is_filled_in_and_passes_its_own_check() {

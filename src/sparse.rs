@@ -196,6 +196,20 @@ impl<'a> CsrView<'a> {
         }
         Ok(Self { pattern, values })
     }
+
+    /// Whether the ids of every row ascend, none standing twice.
+    #[must_use]
+    pub fn is_ascending(&self) -> bool {
+        let ascends = |range| match self.pattern.ids {
+            Indices::I32(ids) => is_ascending(ids, range),
+            Indices::I64(ids) => is_ascending(ids, range),
+        };
+        (0..self.pattern.len()).all(|row| self.pattern.bounds(row).is_ok_and(ascends))
+    }
+}
+
+fn is_ascending<T: PartialOrd>(ids: &[T], range: Range<usize>) -> bool {
+    ids[range].array_windows().all(|[id, next]| id < next)
 }
 
 /// A matrix with every value given, row after row.

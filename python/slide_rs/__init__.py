@@ -20,6 +20,7 @@ from slide_rs import callbacks, datasets, inspect, layers, lsh, metrics, optim, 
 from slide_rs._core import build_info
 from slide_rs.config import NetworkConfig
 from slide_rs.history import BatchReport, History
+from slide_rs.memory import MemoryEstimate, estimate_memory
 from slide_rs.network import Network, load
 from slide_rs.notices import SlideWarning
 from slide_rs.topk import TopK
@@ -29,6 +30,7 @@ __version__: str = _version("slide_rs")
 __all__ = [
     "BatchReport",
     "History",
+    "MemoryEstimate",
     "Network",
     "NetworkConfig",
     "SlideWarning",
@@ -37,6 +39,7 @@ __all__ = [
     "build_info",
     "callbacks",
     "datasets",
+    "estimate_memory",
     "inspect",
     "layers",
     "load",

@@ -11,7 +11,9 @@ __all__ = [
     "borrowed_addresses",
     "build_info",
     "crc32",
+    "estimate_memory",
     "is_canonical",
+    "is_well_formed",
     "optimizer_steps",
     "read_xmc",
     "write_xmc",
@@ -91,4 +93,6 @@ def optimizer_steps(
     dtype: str = "f32",
 ) -> NDArray[np.float32]: ...
 def borrowed_addresses(x: _Features) -> list[int]: ...
+def is_well_formed(x: object, columns: int) -> bool: ...
+def estimate_memory(config: str, batch_size: int, threads: int | None = None) -> dict[str, int]: ...
 def build_info() -> dict[str, Any]: ...

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from slide_rs import _core
 from slide_rs.notices import Notices
 
 __all__ = ["Features", "Index", "SparseRows", "compressed", "features", "n_rows"]
@@ -50,6 +51,8 @@ def features(x: object, columns: int, *, name: str = "X", copy: bool = True) -> 
     >>> features(np.eye(2, dtype=np.float32), 2).shape
     (2, 2)
     """
+    if (ready := _ready(x, columns)) is not None:
+        return ready
     notices = Notices(name, copy)
     if is_compressed(x) or sparse.issparse(x):
         (indptr, indices, data), _ = compressed(x, columns, notices, _WANTED)
@@ -182,6 +185,21 @@ def contiguous(array: NDArray[Any]) -> bool:
     False
     """
     return bool(array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative)
+
+
+def _ready(x: Any, columns: int) -> SparseRows | None:
+    """Return the arrays of rows that are fine as they are, from one look of the engine at them.
+
+    Of a single row the checks one by one take longer than to predict its labels. They are left for
+    what is not fine: they know what to convert, or what to say.
+    """
+    if not is_compressed(x):
+        return None
+    arrays = (x.indptr, x.indices, x.data)
+    plain = all(type(array) is np.ndarray and array.flags.aligned for array in arrays)
+    if plain and x.shape == (len(arrays[0]) - 1, columns):
+        return arrays if _core.is_well_formed(arrays, columns) else None
+    return None
 
 
 def _check_bounds(indptr: NDArray[Any], entries: int, rows: int, name: str) -> None:

@@ -98,8 +98,17 @@ def _add_train(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
     verb.add_argument("--threads", type=int, metavar="N", help="all that there are")
     _add_cache(verb)
+    _add_limit(verb)
     verb.add_argument("--out", metavar="FILE", help="where to save the model (safetensors)")
     verb.add_argument("--json", action="store_true", help="one JSON object an epoch")
+
+
+def _add_limit(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--max-memory",
+        metavar="SIZE",
+        help="such as 2GB: refuse a network that is estimated to take more",
+    )
 
 
 def _add_evaluate(verb: argparse.ArgumentParser) -> None:
@@ -154,6 +163,7 @@ def _add_compare(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
     verb.add_argument("--threads", type=int, metavar="N", help="all that there are")
     _add_cache(verb)
+    _add_limit(verb)
     verb.add_argument("--json", action="store_true", help="one JSON object a row")
 
 

@@ -17,7 +17,17 @@ from typing import Any, TextIO
 import numpy as np
 from scipy.sparse import csr_array
 
-from slide_rs import checks, datasets, defaults, evaluation, metrics, optim, samplers, training
+from slide_rs import (
+    checks,
+    datasets,
+    defaults,
+    evaluation,
+    memory,
+    metrics,
+    optim,
+    samplers,
+    training,
+)
 from slide_rs.arrays import Features, features, n_rows
 from slide_rs.callbacks import Callback, ProgressBar
 from slide_rs.history import History
@@ -56,6 +66,7 @@ def train(arguments: Namespace) -> int:
         optimizer=optim.Adam(lr=arguments.lr),
         seed=arguments.seed,
         threads=arguments.threads,
+        max_memory=arguments.max_memory,
     )
     build_seconds = time.perf_counter() - start
 
@@ -168,6 +179,7 @@ def _check_train(arguments: Namespace) -> None:
         if value is not None:
             checks.whole(f"--{name.replace('_', '-')}", value, 1, checks.MOST)
     checks.threads(arguments.threads, "--threads")
+    memory.size("--max-memory", arguments.max_memory)
     checks.whole("--seed", arguments.seed, 0, 2**64 - 1)
     if arguments.lr is not None:
         checks.number("--lr", arguments.lr, above=0.0)

@@ -18,6 +18,7 @@ from slide_rs import (
     engine,
     evaluation,
     inspect,
+    memory,
     samplers,
     tables,
     training,
@@ -166,6 +167,7 @@ def _check(arguments: Namespace) -> None:
         if value is not None:
             checks.whole(f"--{name.replace('_', '-')}", value, 1, checks.MOST)
     checks.threads(arguments.threads, "--threads")
+    memory.size("--max-memory", arguments.max_memory)
     checks.whole("--seed", arguments.seed, 0, 2**64 - 1)
     for option, known in (("families", tuple(FAMILIES)), ("samplers", SAMPLERS)):
         for name in _chosen(getattr(arguments, option), known):
@@ -215,6 +217,7 @@ def _measure(variant: Variant, data: _Data, arguments: Namespace) -> dict[str, A
         seed=arguments.seed,
         threads=arguments.threads,
         update=variant.update,
+        max_memory=arguments.max_memory,
     )
     batch = arguments.batch_size or defaults.batch_size(n_rows(data.x))
     probe = training.Probe(data.held_x, data.probe)

@@ -17,11 +17,11 @@ from slide_rs.arrays import Features, features, n_rows
 from slide_rs.callbacks import Callback
 from slide_rs.callbacks import chosen as chosen_callbacks
 from slide_rs.config import NetworkConfig
-from slide_rs.engine import recall
+from slide_rs.engine import queries, recall
 from slide_rs.history import BatchReport, History
 from slide_rs.labels import Targets, check_grades, pattern, targets, weights
-from slide_rs.labels import candidates as read_candidates
 from slide_rs.layers import Layer, check_sampler
+from slide_rs.memory import BATCH, MemoryEstimate, limit, of_config
 from slide_rs.optim import Optimizer
 from slide_rs.prior import begin_at_frequencies
 from slide_rs.samplers import Sampler
@@ -53,6 +53,9 @@ class Network:
         ``"hogwild"`` lets all threads write to all rows without locks, and lose an addition now
         and then (Recht et al., "Hogwild!", NeurIPS 2011): for comparison; the one setting that
         does not give the same network twice.
+    max_memory : int or str, optional
+        Bytes, or a text such as ``"2GB"``: a MemoryError, before anything is allocated, if
+        `estimate_memory` says that the network takes more.
 
     Examples
     --------
@@ -73,8 +76,10 @@ class Network:
         threads: int | None = None,
         *,
         update: str = "sharded",
+        max_memory: int | str | None = None,
     ) -> None:
         config = NetworkConfig(layers, loss, optimizer, seed, update)
+        limit(config, threads, max_memory)
         self._adopt(_core.Network(config.to_json(), checks.threads(threads)), threads)
 
     def _adopt(self, core: _core.Network, threads: int | None) -> None:
@@ -234,16 +239,7 @@ class Network:
             As in ``fit``.
         """
         x = features(X, self._config.input.in_features, copy=copy)
-        if checks.whole("k", k, 1) > self._units:
-            raise ValueError(f"k: found {k}, wanted at most {self._units}, the number of labels")
-        checks.choice("mode", mode, prediction.MODES)
-        if candidates is None:
-            top = prediction.best(self._core, x, k, mode)
-        elif mode == "exact":
-            chosen = read_candidates(candidates, self._units, n_rows(x))
-            top = prediction.among_candidates(self._core, x, chosen, k)
-        else:
-            raise ValueError(f"candidates: found with mode={mode!r}, wanted mode='exact'")
+        top = prediction.answer(self._core, x, (self._k(k), mode), candidates, self._units)
         return top if threshold is None else prediction.masked(top, threshold)
 
     def predict_proba(self, X: object) -> NDArray[np.float32]:
@@ -294,12 +290,7 @@ class Network:
 
         NaN with `samplers.InBatch`, which finds nothing for a single row.
         """
-        x = features(X, self._config.input.in_features)
-        if not n_rows(x):
-            raise ValueError("X: found 0 rows, wanted at least 1")
-        if checks.whole("k", k, 1) > self._units:
-            raise ValueError(f"k: found {k}, wanted at most {self._units}, the number of labels")
-        return recall(self, x, None, k)
+        return recall(self, queries(self, X), None, self._k(k))
 
     def set_sampler(self, sampler: Sampler) -> None:
         """Give the output layer another sampler; its hash tables are built anew.
@@ -339,7 +330,11 @@ class Network:
 
     def summary(self) -> str:
         """Return a table of layers, parameters, memory and sampler."""
-        return report.summary(self._config)
+        return report.summary(self._config, self.estimate_memory())
+
+    def estimate_memory(self, batch_size: int = BATCH) -> MemoryEstimate:
+        """Return how much memory training takes on batches of so many rows, by what it is for."""
+        return of_config(self._config, batch_size, self._core.threads)
 
     def __repr__(self) -> str:
         chain = [self._config.input.in_features, *(h.units for h in self._config.hidden)]
@@ -351,6 +346,12 @@ class Network:
             path = Path(folder, "network.safetensors")
             self.save(path)
             return _from_bytes, (path.read_bytes(), self._threads)
+
+    def _k(self, found: object) -> int:
+        k = checks.whole("k", found, 1)
+        if k > self._units:
+            raise ValueError(f"k: found {k}, wanted at most {self._units}, the number of labels")
+        return k
 
     def _pair(
         self, X: object, Y: object, names: tuple[str, str], copy: bool

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from slide_rs import _core, checks
 from slide_rs.arrays import Features, Index, n_rows, slice_rows
 from slide_rs.labels import Candidates
+from slide_rs.labels import candidates as read_candidates
 from slide_rs.topk import TopK
 
-__all__ = ["among_candidates", "best", "masked", "probabilities"]
+__all__ = ["among_candidates", "answer", "best", "masked", "probabilities"]
 
 MODES = ("exact", "lsh")
 #: The losses whose scores tell probabilities.
@@ -24,11 +25,24 @@ PAIRS = 1 << 20
 MOST_CELLS = 10_000_000
 
 
+def answer(
+    core: _core.Network, x: Features, wanted: tuple[int, str], candidates: object, units: int
+) -> TopK:
+    """Return the best of all labels or of candidates; `wanted` is how many, and the mode."""
+    k, mode = wanted
+    checks.choice("mode", mode, MODES)
+    if candidates is None:
+        return best(core, x, k, mode)
+    if mode != "exact":
+        raise ValueError(f"candidates: found with mode={mode!r}, wanted mode='exact'")
+    return among_candidates(core, x, read_candidates(candidates, units, n_rows(x)), k)
+
+
 def best(core: _core.Network, x: Features, k: int, mode: str) -> TopK:
     """Return the `k` best of all labels."""
+    if n_rows(x) <= CHUNK:
+        return TopK(*core.predict_topk(x, k, mode))
     parts = [core.predict_topk(slice_rows(x, *rows), k, mode) for rows in _chunks(n_rows(x))]
-    if not parts:
-        return _empty(0, k)
     return TopK(
         np.concatenate([labels for labels, _ in parts]),
         np.concatenate([scores for _, scores in parts]),

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
-from slide_rs import optim, samplers, tables
+from slide_rs import samplers, tables
 from slide_rs.config import NetworkConfig
 from slide_rs.layers import Dense, Hidden, SampledDense
+from slide_rs.memory import MemoryEstimate, of_config, readable
 
 __all__ = ["summary"]
 
-_FLOAT = 4
 
-
-def summary(config: NetworkConfig) -> str:
+def summary(config: NetworkConfig, estimate: MemoryEstimate | None = None) -> str:
     """Return the layers of a resolved configuration with parameters, memory and samplers.
 
     Examples
@@ -24,23 +23,25 @@ def summary(config: NetworkConfig) -> str:
     >>> print(summary(NetworkConfig(chain)).splitlines()[2])
     Dense                   10 x 4           44  linear
     """
-    rows, width, memory = [_input(config)], config.input.in_features, 0
+    rows, width = [_input(config)], config.input.in_features
+    estimate = of_config(config) if estimate is None else estimate
+    memory = estimate.weights + estimate.moments
     for layer in (*config.hidden, config.output):
         biases = isinstance(layer, Dense) or layer.bias
         count = (width + biases) * layer.units
         shape = f"{width} x {layer.units}"
         rows.append((type(layer).__name__, shape, count, ", ".join(_notes(config, layer))))
-        memory += count * _bytes(config, layer)
         width = layer.units
     total = sum(count for _, _, count, _ in rows)
     lines = [f"{'layer':<13}{'shape':>17}{'parameters':>13}"]
     lines += [
         f"{name:<13}{shape:>17}{count:>13,}  {note}".rstrip() for name, shape, count, note in rows
     ]
-    lines.append(f"{'total':<30}{total:>13,}  {_size(memory)} with the optimiser")
+    lines.append(f"{'total':<30}{total:>13,}  {readable(memory)} with the optimiser")
     for name, sampled in config.sampled.items():
         # A network without sampled hidden layers has only one sampler to speak of.
         lines += _sampling("" if len(config.sampled) == 1 else f"{name} ", sampled)
+    lines.append(f"memory:  {estimate}")
     return "\n".join(lines)
 
 
@@ -63,19 +64,6 @@ def _notes(config: NetworkConfig, layer: Hidden) -> Iterator[str]:
         yield f"{type(layer.optimizer).__name__}(lr={layer.optimizer.lr:g})"
 
 
-def _bytes(config: NetworkConfig, layer: Hidden) -> int:
-    """Return the bytes of a parameter, with what the optimiser keeps beside it."""
-    match layer.optimizer or config.optimizer:
-        case optim.Adam():
-            # A running mean and a running square.
-            kept = 2
-        case optim.SGD(momentum=momentum):
-            kept = 1 if momentum else 0
-        case _:
-            kept = 0
-    return (2 if layer.dtype == "bfloat16" else _FLOAT) + kept * _FLOAT
-
-
 def _sampling(name: str, layer: SampledDense) -> Iterator[str]:
     units, sampler = layer.units, layer.sampler
     what = "neurons" if name.startswith("hidden") else "outputs"
@@ -94,16 +82,8 @@ def _sampling(name: str, layer: SampledDense) -> Iterator[str]:
     yield f"{name}sampler: LSH, {active}, strategy={sampler.strategy!r}"
     memory = ""
     if found.n_tables and found.n_hashes:
-        memory = f", {_size(tables.memory(found, units))}"
+        memory = f", {readable(tables.memory(found, units))}"
     yield (
         f"{name}tables:  {type(found).__name__}, n_tables={found.n_tables} (L), "
         f"n_hashes={found.n_hashes} (K), bucket_size={found.bucket_size}{memory}"
     )
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} GB"

@@ -139,8 +139,7 @@ impl TablesConfig {
     /// take at least. Every value must be filled in.
     pub(crate) fn bytes(&self, inputs: u128, units: usize) -> u128 {
         let (l, k) = (self.n_tables.unwrap_or(1), self.n_hashes.unwrap_or(1));
-        let buckets = 1 << self.family.bits(k, units);
-        let (functions, l, float) = ((l * k) as u128, l as u128, size_of::<f32>() as u128);
+        let (functions, float) = ((l * k) as u128, size_of::<f32>() as u128);
         let dimension = inputs + u128::from(self.append_bias) + u128::from(self.mips);
         let of_functions = match self.family {
             FamilyConfig::Simhash { projection: Some(Projection::Hadamard) } => {
@@ -160,8 +159,16 @@ impl TablesConfig {
         };
         // The mean row, and a sum in twice the precision for every shard.
         let of_mean = u128::from(self.center) * (inputs + 1) * (2 * SHARDS as u128 + 1) * float;
-        // An id and a code for each row and table, and where each bucket begins.
-        of_functions + of_mean + l * (units as u128 * 6 + buckets * float)
+        of_functions + of_mean + self.bytes_of_tables(units)
+    }
+
+    /// The same of the tables alone.
+    pub(crate) fn bytes_of_tables(&self, units: usize) -> u128 {
+        let (l, k) = (self.n_tables.unwrap_or(1) as u128, self.n_hashes.unwrap_or(1));
+        let (rows, buckets) = (units as u128, 1 << self.family.bits(k, units));
+        // An id and a code for each row and table, and where each bucket begins; of each row its
+        // length, whether it has moved, and whether it was removed.
+        l * (rows * 6 + buckets * size_of::<f32>() as u128) + rows * 6
     }
 }
 

@@ -1,7 +1,5 @@
 //! Logits of many queries against all rows of a layer, tile by tile: never a whole matrix.
 
-use std::cmp::Ordering;
-
 use crate::simd::{Kernels, LANES};
 
 /// Rows of a layer that are multiplied at a time.
@@ -48,81 +46,9 @@ pub(super) fn transpose(from: &[f32], from_stride: usize, to: &mut [f32], to_str
     }
 }
 
-/// The best of what was offered, best first; equal scores in the order of their ids.
-#[derive(Clone, Debug)]
-pub struct TopK {
-    k: usize,
-    best: Vec<(f32, u32)>,
-}
-
-impl TopK {
-    /// Keeps `k` of them, at least one.
-    #[must_use]
-    pub fn new(k: usize) -> Self {
-        Self { k, best: Vec::with_capacity(k + 1) }
-    }
-
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.best.clear();
-    }
-
-    /// Best first.
-    #[must_use]
-    pub fn best(&self) -> &[(f32, u32)] {
-        &self.best
-    }
-
-    /// No score below this is kept.
-    #[must_use]
-    pub fn threshold(&self) -> f32 {
-        if self.best.len() < self.k { f32::NEG_INFINITY } else { self.best[self.k - 1].0 }
-    }
-
-    /// Offers a neuron.
-    pub fn offer(&mut self, score: f32, id: u32) {
-        let order = |other: &(f32, u32)| match other.0.total_cmp(&score) {
-            Ordering::Equal => other.1 < id,
-            order => order == Ordering::Greater,
-        };
-        let place = self.best.partition_point(order);
-        if place < self.k {
-            self.best.truncate(self.k - 1);
-            self.best.insert(place, (score, id));
-        }
-    }
-
-    /// Writes the ids and scores, padded with -1 and minus infinity.
-    pub fn write(&self, ids: &mut [i32], scores: &mut [f32]) {
-        ids.fill(-1);
-        scores.fill(f32::NEG_INFINITY);
-        for ((&(score, id), out_id), out) in self.best.iter().zip(ids).zip(scores) {
-            (*out_id, *out) = (id as i32, score);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::{Rng, Stream};
-
-    #[test]
-    fn the_best_are_those_of_a_full_sort() {
-        let mut rng = Rng::new(0, Stream::Probe, 0, 0);
-        for k in [1, 3, 50, 80] {
-            // Few distinct scores, so that ties are common.
-            let mut all: Vec<(f32, u32)> = (0..60).map(|id| (rng.below(9) as f32, id)).collect();
-            rng.shuffle(&mut all);
-            let mut top = TopK::new(k);
-            for &(score, id) in &all {
-                top.offer(score, id);
-            }
-            all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-            all.truncate(k);
-            assert_eq!(top.best(), all);
-        }
-    }
 
     #[test]
     fn transposing_moves_every_float() {

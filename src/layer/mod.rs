@@ -2,6 +2,7 @@
 
 mod activation;
 mod dense;
+mod exact;
 mod full;
 mod hidden;
 mod inputs;
@@ -10,13 +11,14 @@ mod observe;
 mod oracle;
 mod output;
 mod sampled;
+mod topk;
 mod update;
 
 pub use dense::Dense;
+pub use exact::Queries;
 pub use full::FullScratch;
 pub use hidden::{Hidden, backward, backward_hidden, forward};
 pub use inputs::{BatchInputs, Inputs, inputs};
-pub use logits::TopK;
-pub use output::Queries;
 pub use sampled::{Place, Sampled};
+pub use topk::TopK;
 pub use update::UpdateScratch;

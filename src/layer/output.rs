@@ -1,8 +1,7 @@
-//! A sampled layer as the output of a network: its loss, retrieval, and exact products.
+//! A sampled layer as the output of a network: its loss and retrieval.
 
 use crate::config::Loss;
 use crate::rng::{Rng, Stream};
-use crate::rows::{Matrix, SHARDS};
 use crate::lsh::Index;
 use crate::phases::Phase;
 use crate::sampler::{Drawn, Pool, Query};
@@ -12,7 +11,6 @@ use crate::tape::{BLOCK, Tape};
 use super::Sampled;
 use super::hidden::into_inputs;
 use super::inputs::{Inputs, inputs};
-use super::logits::{self, TILE, TopK};
 use super::oracle::AllLogits;
 
 /// Room for the logits of a block against a tile of rows.
@@ -20,8 +18,7 @@ use super::oracle::AllLogits;
 pub(super) struct Room {
     pub(super) transposed: Vec<f32>,
     pub(super) logits: Vec<f32>,
-    pub(super) tile: Vec<f32>,
-    slots: Vec<u32>,
+    pub(super) slots: Vec<u32>,
     pub(super) all: AllLogits,
 }
 
@@ -129,93 +126,4 @@ impl Sampled {
             self.sums(kernels, inputs, i, output);
         }
     }
-
-    /// Offers every neuron to each of the queries, as many as there are `tops`.
-    pub fn exact(&self, kernels: &Kernels, queries: Queries<'_>, tops: &mut [TopK]) {
-        self.each_tile(kernels, queries, tops.len(), |shard, first, count, logits| {
-            for (top, logits) in tops.iter_mut().zip(logits.chunks(TILE)) {
-                let logits = &logits[..count];
-                if (kernels.max)(logits) < top.threshold() {
-                    continue;
-                }
-                for (i, &logit) in logits.iter().enumerate() {
-                    if logit >= top.threshold()
-                        && let Some(id) = self.stripes().id(shard, first + i)
-                    {
-                        top.offer(logit, id);
-                    }
-                }
-            }
-        });
-    }
-
-    /// Calls `work(shard, first place, rows, logits)` for every tile of rows.
-    pub fn each_tile(
-        &self,
-        kernels: &Kernels,
-        queries: Queries<'_>,
-        n: usize,
-        mut work: impl FnMut(usize, usize, usize, &[f32]),
-    ) {
-        self.rooms.with(|room| {
-            for shard in 0..SHARDS {
-                let rows = self.stripes().len(shard);
-                for first in (0..rows).step_by(TILE) {
-                    let tile = (shard, first, TILE.min(rows - first));
-                    match queries {
-                        Queries::Dense(queries) => self.tile(kernels, (queries, n), tile, room),
-                        Queries::Sparse(tapes) => self.tile_of_lists(kernels, tapes, tile, room),
-                    }
-                    work(shard, first, tile.2, &room.logits);
-                }
-            }
-        });
-    }
-
-    /// Leaves the logits of the first `n` queries for a tile of rows in `room`.
-    fn tile(
-        &self,
-        kernels: &Kernels,
-        (queries, n): (&Matrix, usize),
-        (shard, first, count): (usize, usize, usize),
-        Room { transposed, logits, tile, .. }: &mut Room,
-    ) {
-        let weights = self.weights.weights().tile(kernels, (shard, first, count), tile);
-        let bias = self
-            .bias
-            .as_ref()
-            .map(|bias| &bias.weights().as_slice()[self.stripes().per_shard() * shard + first..]);
-        let queries = (queries.as_slice(), n, queries.stride());
-        logits::tile(kernels, queries, (weights, bias), count, transposed, logits);
-    }
-
-    /// The same for the inputs of blocks: only their own columns of the weights are read, so what
-    /// it takes does not grow with the width of the layer.
-    fn tile_of_lists(
-        &self,
-        kernels: &Kernels,
-        tapes: &[Tape],
-        (shard, first, count): (usize, usize, usize),
-        Room { logits, slots, .. }: &mut Room,
-    ) {
-        let start = self.stripes().per_shard() * shard + first;
-        slots.clear();
-        slots.extend(start as u32..(start + count) as u32);
-        let samples = tapes.iter().flat_map(|tape| (0..tape.len).map(move |i| (tape, i)));
-        logits.clear();
-        logits.resize(tapes.iter().map(|tape| tape.len).sum::<usize>() * TILE, 0.0);
-        for ((tape, i), out) in samples.zip(logits.chunks_mut(TILE)) {
-            let inputs = inputs(&tape.features, tape.hidden.last());
-            self.row_sums(kernels, (inputs, i), slots, &mut out[..count]);
-        }
-    }
-}
-
-/// What meets all rows of a layer.
-#[derive(Clone, Copy, Debug)]
-pub enum Queries<'a> {
-    /// Rows of a matrix.
-    Dense(&'a Matrix),
-    /// The inputs of the output layer as they stand in the tapes of blocks.
-    Sparse(&'a [Tape]),
 }

@@ -2,6 +2,7 @@
 //! neurons.
 
 mod epoch;
+mod exact;
 mod observe;
 mod predict;
 mod recall;
@@ -61,6 +62,8 @@ struct Workspace {
     /// A tape for each block of the largest batch so far; the first `blocks` are in use.
     tapes: Vec<Tape>,
     blocks: usize,
+    /// Those of predictions, which leave the others as the last batch left them.
+    prediction: Vec<Tape>,
     /// One for each hidden layer.
     layers: Vec<LayerRoom>,
     /// Active neurons of each sampled hidden layer in all samples of the epoch.
@@ -274,10 +277,8 @@ impl Network {
         self.settle();
         let clock = Instant::now();
         let kernels = self.kernels;
-        for layer in self.sampled_mut() {
-            layer.ensure(&kernels);
-            layer.rehash(&kernels);
-        }
+        self.ready();
+        self.sampled_mut().for_each(|layer| layer.rehash(&kernels));
         self.workspace.add_rehash(clock);
     }
 

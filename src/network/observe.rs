@@ -10,7 +10,7 @@ use crate::sparse::Features;
 use crate::tape::{BLOCK, Tape};
 
 use super::epoch::row_numbers;
-use super::predict::Exact;
+use super::exact::Exact;
 use super::{Network, check_memory};
 
 /// Pairs of which [`Network::retrieval`] says something at most: half a gigabyte.
@@ -187,6 +187,7 @@ impl Network {
         work: impl Fn(&Self, &mut Tape, &[u32]) -> Vec<T> + Sync,
     ) -> Result<Vec<T>> {
         let rows = rows.map(|rows| row_numbers(rows, x.len())).transpose()?;
+        self.ready();
         let mut room = Exact::new(1);
         let mut all = vec![];
         let (mut best, mut scores) = (vec![], vec![]);

@@ -3,13 +3,13 @@
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::layer::TopK;
-use crate::layer::{Inputs, Queries, forward};
+use crate::layer::{Inputs, TopK, forward};
 use crate::rows::{Matrix, SHARDS};
 use crate::sparse::{Features, IdLists};
 use crate::tape::{BLOCK, Tape};
 
 use super::Network;
+use super::exact::Exact;
 
 /// Labels that are scored for each one asked for, at least, in mode [`Mode::Lsh`].
 const CANDIDATES: usize = 10;
@@ -26,13 +26,13 @@ pub enum Mode {
 /// Blocks that are read at a time; callers are asked between these whether to go on.
 const CHUNK: usize = 64;
 
-/// Rows that meet a tile of the weights at a time.
-const WIDE: usize = 128;
-
 impl Network {
     /// Finds the best `k` labels of every row: `k` ids and `k` scores (logits) a row, best first,
     /// equal scores in the order of the ids. Where fewer are found (mode `Lsh`), -1 and minus
     /// infinity follow. `go_on` is asked now and then.
+    ///
+    /// In mode `Lsh` a single block of rows, [`BLOCK`] at most, is worked on by the calling thread
+    /// alone, which need not be one of a pool: to wake others takes longer than they would save.
     ///
     /// # Errors
     ///
@@ -54,6 +54,9 @@ impl Network {
         }
         let mut ids = vec![-1; x.len() * k];
         let mut scores = vec![f32::NEG_INFINITY; x.len() * k];
+        if mode == Mode::Exact || x.len() > BLOCK {
+            self.ready();
+        }
         let mut room = Exact::new(k);
         self.each_chunk(x, None, go_on, |network, first, tapes| {
             let rows: usize = tapes.iter().map(|tape| tape.len).sum();
@@ -82,6 +85,7 @@ impl Network {
             let (found, wanted) = (format!("{} rows", candidates.len()), format!("{}", x.len()));
             return Err(Error::Shape { name: "candidates", found, wanted });
         }
+        self.ready();
         let mut scores = Vec::with_capacity(candidates.nnz());
         let mut error = None;
         self.each_chunk(x, None, go_on, |network, first, tapes| {
@@ -110,40 +114,55 @@ impl Network {
     /// If the arrays change during the call, or `go_on` says no.
     pub fn scores(&mut self, x: &Features<'_>, go_on: impl FnMut() -> bool) -> Result<Vec<f32>> {
         let units = self.output.units();
+        self.ready();
         let mut scores = vec![0.0; x.len() * units];
-        let mut room = Matrix::default();
+        let mut rooms = Vec::new();
         self.each_chunk(x, None, go_on, |network, first, tapes| {
-            let (queries, rows) = network.queries(tapes, &mut room);
-            let out = &mut scores[first * units..(first + rows) * units];
-            let tile = |shard: usize, first: usize, count: usize, logits: &[f32]| {
-                let rows = out.chunks_mut(units).zip(logits.chunks(logits.len() / rows));
-                for (out, logits) in rows {
-                    for (i, &logit) in logits[..count].iter().enumerate() {
-                        out[(first + i) * SHARDS + shard] = logit;
+            rooms.resize_with(tapes.len(), Matrix::default);
+            let out = scores[first * units..].par_chunks_mut(BLOCK * units);
+            let tasks = tapes.par_chunks(1).zip(&mut rooms).zip(out);
+            tasks.for_each(|((tape, room), out)| {
+                let queries = network.queries(tape, room);
+                let layer = &network.output;
+                layer.each_tile(&network.kernels, queries, 0..SHARDS, |tile, query, logits| {
+                    let out = &mut out[query * units..][..units];
+                    for (i, &logit) in logits.iter().enumerate() {
+                        out[(tile.first + i) * SHARDS + tile.shard] = logit;
                     }
-                }
-            };
-            network.output.each_tile(&network.kernels, queries, rows, tile);
+                });
+            });
         })?;
         Ok(scores)
     }
 
     /// The best `k` of what the hash tables return for every sample of the tapes.
     fn found(&self, tapes: &mut [Tape], k: usize, (ids, scores): (&mut [i32], &mut [f32])) {
+        if let [tape] = tapes {
+            return self.found_of(tape, k, (ids, scores));
+        }
         let out = ids.par_chunks_mut(BLOCK * k).zip(scores.par_chunks_mut(BLOCK * k));
-        tapes.par_iter_mut().zip(out).for_each(|(tape, (ids, scores))| {
-            self.output.retrieve(&self.kernels, self.config.seed, CANDIDATES * k, tape);
-            self.output.score_active(&self.kernels, tape);
-            let mut top = TopK::new(k);
-            for (i, (ids, scores)) in ids.chunks_mut(k).zip(scores.chunks_mut(k)).enumerate() {
-                top.clear();
-                let (found, logits) = tape.output.active.of(i);
-                for (&id, &score) in found.iter().zip(logits) {
-                    top.offer(score, id);
-                }
-                top.write(ids, scores);
+        tapes.par_iter_mut().zip(out).for_each(|(tape, out)| self.found_of(tape, k, out));
+    }
+
+    /// The same for one block.
+    fn found_of(&self, tape: &mut Tape, k: usize, (ids, scores): (&mut [i32], &mut [f32])) {
+        self.output.retrieve(&self.kernels, self.config.seed, CANDIDATES * k, tape);
+        self.output.score_active(&self.kernels, tape);
+        let mut top = TopK::new(k);
+        for (i, (ids, scores)) in ids.chunks_mut(k).zip(scores.chunks_mut(k)).enumerate() {
+            top.reset(k);
+            let (found, logits) = tape.output.active.of(i);
+            for (&id, &score) in found.iter().zip(logits) {
+                top.offer(score, id);
             }
-        });
+            top.write(ids, scores);
+        }
+    }
+
+    /// Makes room for every thread of the current pool.
+    pub(super) fn ready(&mut self) {
+        let kernels = self.kernels;
+        self.sampled_mut().for_each(|layer| layer.ensure(&kernels));
     }
 
     /// Brings chunks of rows up to the input of the output layer and hands them to `work`, with
@@ -155,77 +174,58 @@ impl Network {
         mut go_on: impl FnMut() -> bool,
         mut work: impl FnMut(&Self, usize, &mut [Tape]),
     ) -> Result<()> {
-        let kernels = self.kernels;
-        for layer in self.sampled_mut() {
-            layer.ensure(&kernels);
-        }
-        let network = &*self;
         let n = rows.map_or(x.len(), <[u32]>::len);
         if n > u32::MAX as usize {
             let (found, high) = (n, u32::MAX as usize);
             return Err(Error::Range { name: "rows of X", found, low: 0, high });
         }
+        let mut tapes = std::mem::take(&mut self.workspace.prediction);
         let blocks = n.div_ceil(BLOCK).min(CHUNK);
-        let mut tapes: Vec<Tape> = (0..blocks).map(|_| Tape::new(&network.config.hidden)).collect();
-        for first in (0..n).step_by(CHUNK * BLOCK) {
-            if !go_on() {
-                return Err(Error::Stopped);
-            }
-            let count = (n - first).min(CHUNK * BLOCK);
-            let tapes = &mut tapes[..count.div_ceil(BLOCK)];
-            tapes.par_iter_mut().enumerate().try_for_each(|(block, tape)| {
-                let start = first + block * BLOCK;
-                let mut numbers = [0; BLOCK];
-                let numbers = &mut numbers[..(first + count - start).min(BLOCK)];
-                for (i, number) in numbers.iter_mut().enumerate() {
-                    *number = rows.map_or((start + i) as u32, |rows| rows[start + i]);
-                }
-                tape.start(block * BLOCK, numbers.len());
-                tape.read_features(x, numbers, network.config.input.normalize)?;
-                forward(&network.kernels, &network.hidden, None, tape);
-                let finite = |i: &usize| is_finite(tape.inputs(network.hidden.len()), *i);
-                match (0..tape.len).find(|i| !finite(i)) {
-                    Some(i) => Err(Error::Overflow { row: numbers[i] as usize }),
-                    None => Ok(()),
-                }
-            })?;
-            work(network, first, tapes);
+        while tapes.len() < blocks {
+            tapes.push(Tape::new(&self.config.hidden));
         }
-        Ok(())
+        let mut chunks = || {
+            for first in (0..n).step_by(CHUNK * BLOCK) {
+                if !go_on() {
+                    return Err(Error::Stopped);
+                }
+                let count = (n - first).min(CHUNK * BLOCK);
+                let tapes = &mut tapes[..count.div_ceil(BLOCK)];
+                let read = |(block, tape): (usize, &mut Tape)| {
+                    let start = first + block * BLOCK;
+                    let mut numbers = [0; BLOCK];
+                    let numbers = &mut numbers[..(first + count - start).min(BLOCK)];
+                    for (i, number) in numbers.iter_mut().enumerate() {
+                        *number = rows.map_or((start + i) as u32, |rows| rows[start + i]);
+                    }
+                    tape.start(block * BLOCK, numbers.len());
+                    self.read_block(x, numbers, tape)
+                };
+                if let [tape] = tapes {
+                    read((0, tape))?;
+                } else {
+                    tapes.par_iter_mut().enumerate().try_for_each(read)?;
+                }
+                work(self, first, tapes);
+            }
+            Ok(())
+        };
+        let done = chunks();
+        self.workspace.prediction = tapes;
+        done
     }
 
-    /// The inputs of the output layer of all tapes, and how many there are: brought together in
-    /// `room` as dense rows, or as they stand where they are sparse and such rows would be long.
-    fn queries<'a>(&self, tapes: &'a [Tape], room: &'a mut Matrix) -> (Queries<'a>, usize) {
-        let rows = tapes.iter().map(|tape| tape.len).sum();
-        let width = self.output.params().0.weights().width();
-        let sparse = self.hidden.last().is_none_or(|layer| layer.sampled().is_some());
-        if sparse && width > NARROW {
-            return (Queries::Sparse(tapes), rows);
+    /// Takes rows `numbers` up to the input of the output layer.
+    fn read_block(&self, x: &Features<'_>, numbers: &[u32], tape: &mut Tape) -> Result<()> {
+        tape.read_features(x, numbers, self.config.input.normalize)?;
+        forward(&self.kernels, &self.hidden, None, tape);
+        let finite = |i: &usize| is_finite(tape.inputs(self.hidden.len()), *i);
+        match (0..tape.len).find(|i| !finite(i)) {
+            Some(i) => Err(Error::Overflow { row: numbers[i] as usize }),
+            None => Ok(()),
         }
-        room.reset(rows, width);
-        let mut first = 0;
-        for tape in tapes {
-            match tape.inputs(self.hidden.len()) {
-                Inputs::Dense(outputs) => room.copy_block(first, outputs, tape.len),
-                Inputs::Sparse(lists) => {
-                    for i in 0..tape.len {
-                        let (row, (ids, values)) = (room.row_mut(first + i), lists.of(i));
-                        for (&id, value) in ids.iter().zip(values) {
-                            row[id as usize] += value;
-                        }
-                    }
-                }
-            }
-            first += tape.len;
-        }
-        (Queries::Dense(room), rows)
     }
 }
-
-/// Sparse inputs up to this width are scored as dense ones: then a group of rows, and a tile of
-/// the weights, are a few megabytes, and products of matrices beat reading single columns.
-const NARROW: usize = 1 << 12;
 
 /// Whether the input of sample `i` to the output layer are numbers.
 fn is_finite(inputs: Inputs<'_>, i: usize) -> bool {
@@ -234,47 +234,4 @@ fn is_finite(inputs: Inputs<'_>, i: usize) -> bool {
         Inputs::Sparse(lists) => lists.of(i).1,
     };
     values.iter().map(|x| x * 0.0).sum::<f32>() == 0.0
-}
-
-/// Room for an exact search: the queries of each group of rows, and their best so far.
-pub(super) struct Exact {
-    k: usize,
-    groups: Vec<(Matrix, Vec<TopK>)>,
-}
-
-impl Exact {
-    /// Room for the best `k` of each row; it grows with the rows that come.
-    pub(super) const fn new(k: usize) -> Self {
-        Self { k, groups: Vec::new() }
-    }
-
-    /// The best of all labels for every sample of the tapes.
-    pub(super) fn run(
-        &mut self,
-        network: &Network,
-        tapes: &[Tape],
-        (ids, scores): (&mut [i32], &mut [f32]),
-    ) {
-        let k = self.k;
-        let groups = tapes.chunks(WIDE / BLOCK).len();
-        if self.groups.len() < groups {
-            self.groups.resize_with(groups, Default::default);
-        }
-        let out = ids.par_chunks_mut(WIDE * k).zip(scores.par_chunks_mut(WIDE * k));
-        let tapes = tapes.par_chunks(WIDE / BLOCK);
-        let tasks = self.groups.par_iter_mut().zip(tapes).zip(out);
-        tasks.for_each(|(((room, tops), tapes), (ids, scores))| {
-            let (queries, rows) = network.queries(tapes, room);
-            if tops.len() < rows {
-                tops.resize_with(rows, || TopK::new(k));
-            }
-            let tops = &mut tops[..rows];
-            tops.iter_mut().for_each(TopK::clear);
-            network.output.exact(&network.kernels, queries, tops);
-            for (top, (ids, scores)) in tops.iter().zip(ids.chunks_mut(k).zip(scores.chunks_mut(k)))
-            {
-                top.write(ids, scores);
-            }
-        });
-    }
 }

@@ -9,7 +9,7 @@ use crate::tape::BLOCK;
 
 use super::Network;
 use super::epoch::row_numbers;
-use super::predict::Exact;
+use super::exact::Exact;
 
 impl Network {
     /// Retrieval recall: the mean share of the exact best `k` labels of a row that are among the
@@ -36,6 +36,7 @@ impl Network {
         if matches!(self.output.sampler(), Sampler::Full) || n == 0 {
             return Ok(if n == 0 { f64::NAN } else { 1.0 });
         }
+        self.ready();
         let mut best = vec![-1; n * k];
         let mut scores = vec![0.0; n * k];
         let mut room = Exact::new(k);

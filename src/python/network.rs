@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, PoisonError};
 use std::thread::ThreadId;
-use std::time::Duration;
 
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -14,23 +13,21 @@ use crate::config::{NetworkConfig, SamplerConfig, TablesConfig};
 use crate::error::{Error, Result};
 use crate::io::model;
 use crate::network::{EpochOptions, LayerTables, Mode, Network};
+use crate::tape::BLOCK;
 
 use super::arrays::{FeatureArrays, Pattern, TargetArrays};
 use super::pool::Pool;
 use super::reports;
-use super::watch::{Watch, hear_signals};
-
-/// How often Python is asked whether a signal has arrived, and told how far an epoch is.
-const TICK: Duration = Duration::from_millis(50);
+use super::watch::Watch;
 
 /// A network, its threads, and a lock that makes calls from several Python threads wait in turn.
 #[pyclass(frozen, name = "Network", module = "slide_rs._core")]
 pub(super) struct PyNetwork {
-    inner: Mutex<Network>,
+    pub(super) inner: Mutex<Network>,
     /// Process and thread that are inside a call.
-    owner: Mutex<Option<(u32, ThreadId)>>,
-    steps: AtomicU64,
-    pool: Pool,
+    pub(super) owner: Mutex<Option<(u32, ThreadId)>>,
+    pub(super) steps: AtomicU64,
+    pub(super) pool: Pool,
     config: Mutex<String>,
     features: usize,
     units: usize,
@@ -57,66 +54,6 @@ impl PyNetwork {
             inner: Mutex::new(network),
             owner: Mutex::new(None),
             pool,
-        })
-    }
-
-    /// Waits for the lock, while signals are heard. Refuses a thread that is inside a call of its
-    /// own (a callback or a signal handler would wait for itself), and a forked child whose parent
-    /// was inside one (nobody in the child would ever give the lock back).
-    fn lock(&self) -> PyResult<MutexGuard<'_, Network>> {
-        let me = (std::process::id(), std::thread::current().id());
-        loop {
-            let tried = match self.inner.try_lock() {
-                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-                tried => tried.ok(),
-            };
-            if let Some(guard) = tried {
-                *self.owner() = Some(me);
-                return Ok(guard);
-            }
-            match *self.owner() {
-                Some(owner) if owner == me => {
-                    return Err(Error::Busy("this thread is inside a call of it").into());
-                }
-                Some((process, _)) if process != me.0 => {
-                    let reason = "this process was forked while a thread was inside a call of it";
-                    return Err(Error::Busy(reason).into());
-                }
-                _ => {}
-            }
-            std::thread::sleep(Duration::from_millis(1));
-            Python::attach(hear_signals)?;
-        }
-    }
-
-    fn owner(&self) -> MutexGuard<'_, Option<(u32, ThreadId)>> {
-        self.owner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Leaves Python, takes the lock, runs `work` on the pool. An exception that was met in Python
-    /// meanwhile (a signal, an error of a callback) goes before its own result.
-    fn run<R: Send>(
-        &self,
-        py: Python<'_>,
-        work: impl FnOnce(&mut Network, &Watch) -> Result<R> + Send,
-        on_batch: Option<&Py<PyAny>>,
-    ) -> PyResult<R> {
-        py.detach(|| {
-            // Before the pool: a worker that waits inside a step may take up other work, and would
-            // then wait for a lock that it holds itself.
-            let mut guard = self.lock()?;
-            let (network, watch) = (&mut *guard, Watch::default());
-            let done = self.pool.watch(
-                || work(network, &watch),
-                TICK,
-                || Python::attach(|py| watch.tell(py, on_batch)).inspect_err(|_| watch.stop()),
-            );
-            self.steps.store(guard.counters().steps, Ordering::Relaxed);
-            *self.owner() = None;
-            drop(guard);
-            let (result, raised) = done?;
-            raised?;
-            Ok(result?)
         })
     }
 }
@@ -257,9 +194,14 @@ impl PyNetwork {
             }
         };
         let x = x.view(self.features)?;
-        let predict =
-            |network: &mut Network, watch: &Watch| network.predict(&x, (k, mode), || watch.go_on());
-        let (ids, scores) = self.run(py, predict, None)?;
+        let (ids, scores) = if mode == Mode::Lsh && x.len() <= BLOCK {
+            self.run_here(py, |network| network.predict(&x, (k, mode), || true))?
+        } else {
+            let predict = |network: &mut Network, watch: &Watch| {
+                network.predict(&x, (k, mode), || watch.go_on())
+            };
+            self.run(py, predict, None)?
+        };
         let shape = [x.len(), k];
         Ok((ids.into_pyarray(py).reshape(shape)?, scores.into_pyarray(py).reshape(shape)?))
     }

@@ -241,6 +241,34 @@ impl Rows {
         }
     }
 
+    /// The inner products of `count` rows from slot `first` on with all rows of `x`, each as long
+    /// as the stride: those of the first row of `x`, then of the second. Meanwhile part `part` of
+    /// `parts` of the next `count` rows is fetched.
+    pub fn products(
+        &self,
+        kernels: &Kernels,
+        (first, count): (usize, usize),
+        x: &[f32],
+        (part, parts): (usize, usize),
+        out: &mut [f32],
+    ) {
+        let stride = self.stride;
+        let rows = first * stride..(first + count) * stride;
+        let last = self.stripes.slots() * stride;
+        let from = |part: usize| (rows.end + part * rows.len() / parts).min(last);
+        let ahead = from(part)..from(part + 1);
+        match self.dtype {
+            Dtype::F32 => {
+                let all = self.as_slice();
+                (kernels.products)(&all[rows], x, stride, &all[ahead], out);
+            }
+            Dtype::Bf16 => {
+                let all = self.halves();
+                (kernels.products_bf16)(&all[rows], x, stride, &all[ahead], out);
+            }
+        }
+    }
+
     /// `count` rows of a shard from place `first` on, as floats; `room` is used where they are not
     /// stored so.
     #[must_use]

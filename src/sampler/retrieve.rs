@@ -59,13 +59,20 @@ impl Lsh {
         graded.clear();
         grades.clear();
         histogram.fill(0);
-        for &id in candidates {
-            let count = votes[id as usize];
-            if count >= fewest {
-                graded.push(id);
-                let grade = self.ranking.grade(count, self.index.length(id));
-                histogram[grade as usize] += 1;
-                grades.push(grade);
+        // Lengths stand all over memory: read on their own, many are under way at a time.
+        let mut lengths = [0.0; 64];
+        for candidates in candidates.chunks(lengths.len()) {
+            for (length, &id) in lengths.iter_mut().zip(candidates) {
+                *length = self.index.length(id);
+            }
+            for (&id, &length) in candidates.iter().zip(&lengths) {
+                let count = votes[id as usize];
+                if count >= fewest {
+                    graded.push(id);
+                    let grade = self.ranking.grade(count, length);
+                    histogram[grade as usize] += 1;
+                    grades.push(grade);
+                }
             }
         }
         for &id in all {

@@ -66,6 +66,20 @@ macro_rules! table {
                 columns: &[u32],
                 out: &mut [f32]
             )),
+            products: $entry!(products::products(
+                weights: &[f32],
+                x: &[f32],
+                stride: usize,
+                ahead: &[f32],
+                out: &mut [f32]
+            )),
+            products_bf16: $entry!(products::products(
+                weights: &[$crate::simd::Bf16],
+                x: &[f32],
+                stride: usize,
+                ahead: &[$crate::simd::Bf16],
+                out: &mut [f32]
+            )),
             dot: $entry!(kernels::dot(x: &[f32], y: &[f32]) -> f32),
             axpy: $entry!(kernels::axpy(a: f32, x: &[f32], y: &mut [f32])),
             scale: $entry!(kernels::scale(a: f32, x: &mut [f32])),
@@ -146,6 +160,7 @@ mod gemm;
 mod hadamard;
 mod kernels;
 mod portable;
+mod products;
 #[cfg(test)]
 mod tests;
 mod updates;
@@ -250,6 +265,10 @@ pub type DotColumns<E = f32> =
 pub type AxpyColumns<E = f32> =
     fn(weights: (&[E], usize), rows: &[u32], coefs: &[f32], columns: &[u32], out: &mut [f32]);
 
+/// The signature of [`Kernels::products`].
+pub type Products<E = f32> =
+    fn(weights: &[E], x: &[f32], stride: usize, ahead: &[E], out: &mut [f32]);
+
 /// The signature of [`Kernels::momentum`].
 pub type Momentum = fn(step: &MomentumStep, w: &mut [f32], m: &mut [f32], g: &[f32]);
 
@@ -287,6 +306,12 @@ pub struct Kernels {
     pub axpy_columns: AxpyColumns,
     /// The same of rows of halves.
     pub axpy_columns_bf16: AxpyColumns<Bf16>,
+    /// Inner products of all rows of `weights` with all rows of `x`, where rows are `stride` long,
+    /// whole vectors: those of the first row of `x`, then of the second. Each has the bits that
+    /// [`Kernels::dot_rows`] gives. Meanwhile `ahead` is fetched, for use soon.
+    pub products: Products,
+    /// The same of rows of halves.
+    pub products_bf16: Products<Bf16>,
     /// `x . y`
     pub dot: fn(x: &[f32], y: &[f32]) -> f32,
     /// `y += a * x`

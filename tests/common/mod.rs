@@ -79,6 +79,21 @@ impl Data {
         data
     }
 
+    /// Row `row` alone.
+    pub fn row(&self, row: usize) -> Self {
+        let ((bounds, ids, values), (ends, labels)) = (&self.x, &self.y);
+        let x = bounds[row] as usize..bounds[row + 1] as usize;
+        let y = ends[row] as usize..ends[row + 1] as usize;
+        Self {
+            n_features: self.n_features,
+            n_labels: self.n_labels,
+            x: (vec![0, x.len() as i64], ids[x.clone()].to_vec(), values[x].to_vec()),
+            y: (vec![0, y.len() as i32], labels[y].to_vec()),
+            grades: None,
+            weights: None,
+        }
+    }
+
     pub fn rows(&self) -> Vec<u32> {
         (0..self.y.0.len() as u32 - 1).collect()
     }

@@ -46,6 +46,36 @@ def test_exact_csr_is_borrowed_and_not_copied(kind: Any, index: Any) -> None:
     assert _core.borrowed_addresses(given) == addresses
 
 
+def test_only_rows_that_need_no_change_and_no_error_are_well_formed() -> None:
+    def well_formed(**changed: Any) -> bool:
+        csr = with_index(np.int32)
+        parts = {place: getattr(csr, place) for place in PLACES} | changed
+        return _core.is_well_formed(tuple(parts[place] for place in PLACES), 4)
+
+    assert well_formed()
+    # Two rows of two ids each, and one without any.
+    assert well_formed(indices=np.array([0, 3, 1, 2], np.int32))
+    wrong: list[dict[str, Any]] = [
+        {"indices": np.array([1, 3, 3, 0], np.int32)},
+        {"indices": np.array([1, 3, 3, 3], np.int32)},
+        {"indices": np.array([1, 4, 0, 3], np.int32)},
+        {"indices": np.array([1, -3, 0, 3], np.int32)},
+        {"indices": np.array([1, 3, 0, 3], np.int64)},
+        {"indices": np.array([1, 3, 0, 3, 0], np.int32)},
+        {"indptr": np.array([0, 3, 2, 4], np.int32)},
+        {"indptr": np.array([1, 2, 2, 4], np.int32)},
+        {"data": np.ones(4)},
+        {"data": np.ones(3, np.float32)},
+        {"data": np.ones(8, np.float32)[::2]},
+        {"data": np.array([1, np.nan, 1, 1], np.float32)},
+        {"data": [1.0, 1.0, 1.0, 1.0]},
+    ]
+    for changed in wrong:
+        assert not well_formed(**changed), changed
+    assert not _core.is_well_formed(DENSE, 4)
+    assert not _core.is_well_formed(None, 4)
+
+
 def test_exact_dense_is_borrowed_and_not_copied() -> None:
     given = features(DENSE, 4, copy=False)
     assert given is DENSE

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 import slide_rs as sr
-from slide_rs import checks, defaults, lsh, optim, report, samplers
+from slide_rs import checks, defaults, lsh, memory, optim, report, samplers
 from slide_rs.layers import Dense, SampledDense, SparseInput
 from slide_rs.optim import schedules
 
@@ -233,11 +233,16 @@ def test_summary_tells_of_sampled_hidden_layers_and_of_memory() -> None:
         SampledDense(3000, bias=False, sampler=samplers.LSH(lsh.DWTA(K=3, L=11), n_active=150)),
         SampledDense(20, dtype="bfloat16", optimizer=optim.SGD(0.5)),
     ]
-    text = " ".join(report.summary(sr.NetworkConfig(chain)).split())
+    config = sr.NetworkConfig(chain)
+    text = " ".join(report.summary(config).split())
     assert "SampledDense 100 x 3000 300,000 relu" in text
     assert "SampledDense 3000 x 20 60,020 softmax, bfloat16, SGD(lr=0.5)" in text
     # Adam keeps two floats beside each weight, plain SGD none beside 16-bit ones.
-    assert "3.72 MB with the optimiser" in text
+    floats, halves = 100 * 3000, 3000 * 20
+    kept = 12 * floats + 2 * halves + 4 * 20
+    # Rows start at cache lines.
+    assert kept < memory.of_config(config).weights + memory.of_config(config).moments < 1.2 * kept
+    assert f"memory: {memory.of_config(config)}" in text
     assert "hidden.0 sampler: LSH, n_active=150 (5.0% of 3,000), strategy='topk'" in text
     assert "hidden.0 tables: DWTA, n_tables=11 (L), n_hashes=3 (K)" in text
     assert "output sampler: LSH" in text

@@ -18,7 +18,8 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["amazon670k.py", "curves.py", "mnist.py", "optimizers.py", "precision.py"]
+    "name",
+    ["amazon670k.py", "curves.py", "latency.py", "mnist.py", "optimizers.py", "precision.py"],
 )
 def test_help_is_how_it_is_called(name: str) -> None:
     found = run(name, "--help")

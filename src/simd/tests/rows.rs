@@ -31,6 +31,28 @@ fn rows_of_halves_give_the_bits_of_the_same_rows_of_floats_on_every_isa() {
 }
 
 #[test]
+fn products_have_the_bits_of_dot_rows_on_every_isa() {
+    for kernels in Kernels::available() {
+        for width in [16, 32, 48, 128, 208] {
+            for (rows, n) in [(0, 3), (1, 1), (3, 0), (4, 5), (7, 11), (32, 6), (33, 4)] {
+                let ((floats, halves), x) = (halves(1, rows * width), noise(2, n * width));
+                let numbers: Vec<u32> = (0..rows as u32).collect();
+                let what = format!("{} {rows} rows of {width}, {n}", kernels.name);
+                let [mut a, mut b, mut wanted] = [(); 3].map(|()| vec![f32::NAN; rows * n]);
+                (kernels.products)(&floats, &x, width, &floats, &mut a);
+                (kernels.products_bf16)(&halves, &x, width, &[], &mut b);
+                for (i, x) in x.chunks(width).enumerate() {
+                    let out = &mut wanted[i * rows..][..rows];
+                    (kernels.dot_rows)(&floats, &numbers, x, out);
+                }
+                assert_eq!(bits(&a), bits(&wanted), "{what}");
+                assert_eq!(bits(&b), bits(&wanted), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
 fn dot_columns_and_axpy_columns_agree_with_f64_on_every_isa_and_number_of_columns() {
     let (rows, stride) = ([4_u32, 0, 3, 3, 1, 2], 208);
     let (floats, halves) = halves(1, 5 * stride);

@@ -1,0 +1,178 @@
+//! How much memory a network takes, from its configuration alone.
+
+use crate::config::{
+    Dtype, HiddenConfig, NetworkConfig, OptimizerConfig, SamplerConfig, UpdateMode,
+};
+use crate::rows::SHARDS;
+use crate::simd::LANES;
+
+/// Bytes that a network takes while it trains, by what they are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Weights and biases.
+    pub weights: u128,
+    /// What the optimiser keeps beside them, and sums where the tasks of a step race.
+    pub moments: u128,
+    /// Codes of all rows, buckets, and what else is known of each row.
+    pub tables: u128,
+    /// Hash functions, and the mean row where rows are centred.
+    pub functions: u128,
+    /// Work space of the threads and of a batch.
+    pub scratch: u128,
+}
+
+impl Memory {
+    /// Bytes that are taken as soon as the network is made.
+    #[must_use]
+    pub const fn lasting(&self) -> u128 {
+        self.weights + self.moments + self.tables + self.functions
+    }
+
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> u128 {
+        self.lasting() + self.scratch
+    }
+}
+
+/// Bytes of an active neuron of a sample: id, slot, logit, delta, and its edge to the row, which is
+/// grouped once by the block and once by the batch; buffers grow by doubling.
+const ACTIVE: u128 = 64;
+
+/// Bytes of a sample for each unit of a dense layer: outputs, slopes and deltas in the tape, and
+/// outputs and deltas of the batch.
+const UNIT: u128 = 5 * FLOAT;
+
+/// Bytes of a neuron in what each thread counts votes and candidates with.
+const VOTES: u128 = 14;
+
+/// Rows that meet a batch at a time where all are computed.
+const TILE: u128 = 256;
+
+const FLOAT: u128 = size_of::<f32>() as u128;
+
+impl NetworkConfig {
+    /// What the network takes while `threads` threads train it on batches of `batch` rows. Every
+    /// value must be filled in.
+    ///
+    /// Of what depends on the data, the features of a batch, nothing is counted: it is little.
+    #[must_use]
+    pub fn memory(&self, batch: usize, threads: usize) -> Memory {
+        let mut memory = Memory::default();
+        let (batch, threads) = (batch as u128, threads as u128);
+        let (mut inputs, mut sparse) = (self.input.features, true);
+        for layer in &self.hidden {
+            let (own, units) = (layer.optimizer(), layer.units());
+            match layer {
+                HiddenConfig::Dense(layer) => {
+                    memory.add_rows(self, (inputs, units), (own, layer.dtype));
+                    memory.add_rows(self, (1, units), (own, Dtype::F32));
+                    memory.scratch += batch * padded(units) * UNIT;
+                }
+                HiddenConfig::Sampled(layer) => {
+                    memory.add_sampled(self, (units, inputs), (own, layer.dtype));
+                    let sizes = (units, inputs, sparse);
+                    memory.add_sampler(&layer.sampler, sizes, (batch, threads));
+                }
+            }
+            inputs = units;
+            sparse = matches!(layer, HiddenConfig::Sampled(_));
+        }
+        let (output, units) = (&self.output, self.output.units);
+        memory.add_sampled(self, (units, inputs), (output.optimizer.as_ref(), output.dtype));
+        memory.add_sampler(&output.sampler, (units, inputs, sparse), (batch, threads));
+        memory
+    }
+
+    /// Bytes that are taken as soon as the network is made. Every value must be filled in.
+    #[must_use]
+    pub fn bytes(&self) -> u128 {
+        self.memory(0, 0).lasting()
+    }
+}
+
+impl Memory {
+    /// A layer with a row for each neuron, and a bias for each.
+    fn add_sampled(
+        &mut self,
+        config: &NetworkConfig,
+        sizes: (usize, usize),
+        (own, dtype): (Option<&OptimizerConfig>, Dtype),
+    ) {
+        self.add_rows(config, sizes, (own, dtype));
+        self.add_rows(config, (sizes.0.div_ceil(LANES), LANES), (own, Dtype::F32));
+    }
+
+    /// So many rows of that many weights.
+    fn add_rows(
+        &mut self,
+        config: &NetworkConfig,
+        (rows, width): (usize, usize),
+        (own, dtype): (Option<&OptimizerConfig>, Dtype),
+    ) {
+        let weights = rows as u128 * padded(width);
+        let racing = u128::from(config.update == UpdateMode::Hogwild);
+        let beside = own.unwrap_or(&config.optimizer).moments() + FLOAT * racing;
+        self.weights += weights * if dtype == Dtype::Bf16 { 2 } else { FLOAT };
+        self.moments += weights * beside;
+    }
+
+    /// Tables and work space of a layer of `units` neurons, whose inputs may be sparse.
+    fn add_sampler(
+        &mut self,
+        sampler: &SamplerConfig,
+        (units, inputs, sparse): (usize, usize, bool),
+        (batch, threads): (u128, u128),
+    ) {
+        let rows = units as u128;
+        self.scratch += threads * rows * VOTES;
+        let active = match sampler {
+            SamplerConfig::Full {} if sparse => None,
+            SamplerConfig::Full {} => {
+                // Each shard has its part of the gradients of the inputs, and room for a tile: the
+                // transposed weights, their gradients, logits and deltas.
+                let (stride, tile) = (padded(inputs), rows.div_ceil(SHARDS as u128).min(TILE));
+                let of_tile = (TILE + tile) * stride + 2 * TILE * batch;
+                self.scratch += SHARDS as u128 * FLOAT * (batch * stride + of_tile);
+                return;
+            }
+            SamplerConfig::Lsh(lsh) => {
+                let tables = &lsh.tables;
+                let of_tables = tables.bytes_of_tables(units);
+                self.tables += of_tables;
+                self.functions += tables.bytes(inputs as u128, units) - of_tables;
+                let bits = tables.n_tables.unwrap_or(1) * tables.n_hashes.unwrap_or(1);
+                self.scratch += batch * bits as u128 * FLOAT;
+                lsh.n_active
+            }
+            SamplerConfig::Uniform { n_active, .. }
+            | SamplerConfig::LogUniform { n_active, .. }
+            | SamplerConfig::InBatch { n_active, .. }
+            | SamplerConfig::Oracle { n_active, .. } => *n_active,
+        };
+        self.scratch += batch * active.unwrap_or(units) as u128 * ACTIVE;
+    }
+}
+
+/// Floats of a row that starts at a cache line.
+const fn padded(width: usize) -> u128 {
+    width.next_multiple_of(LANES) as u128
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::tests::plain;
+
+    #[test]
+    fn parts_of_the_largest_show_are_those_counted_by_hand() {
+        let memory = plain(135_909, 128, 670_091).resolve().memory(256, 2);
+        // Biases are padded to lines once for all rows.
+        let weights = (135_910 * 128 + 670_091 * 128 + 670_096) * 4;
+        assert_eq!(memory.weights, weights);
+        assert_eq!(memory.moments, 2 * weights);
+        // 96 tables of 2^13 buckets: an id and a code for each row; then a length and two marks.
+        assert_eq!(memory.tables, 96 * (670_091 * 6 + 8192 * 4) + 670_091 * 6);
+        assert!(memory.functions < 1 << 20, "{memory:?}");
+        assert!(memory.scratch < memory.total() / 20, "{memory:?}");
+    }
+}
