@@ -9,6 +9,7 @@ mod logits;
 mod observe;
 mod oracle;
 mod output;
+mod products;
 mod sampled;
 mod update;
 

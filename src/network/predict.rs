@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::layer::TopK;
 use crate::layer::{Inputs, Queries, forward};
 use crate::rows::{Matrix, SHARDS};
-use crate::sparse::{Features, IdLists};
+use crate::sparse::{Features, IdLists, are_finite};
 use crate::tape::{BLOCK, Tape};
 
 use super::Network;
@@ -181,7 +181,8 @@ impl Network {
                     *number = rows.map_or((start + i) as u32, |rows| rows[start + i]);
                 }
                 tape.start(block * BLOCK, numbers.len());
-                tape.read_features(x, numbers, network.config.input.normalize)?;
+                let how = (network.config.input.normalize, network.reads_rows(x, numbers));
+                tape.features.read(x, numbers, how)?;
                 forward(&network.kernels, &network.hidden, None, tape);
                 let finite = |i: &usize| is_finite(tape.inputs(network.hidden.len()), *i);
                 match (0..tape.len).find(|i| !finite(i)) {
@@ -233,7 +234,7 @@ fn is_finite(inputs: Inputs<'_>, i: usize) -> bool {
         Inputs::Dense(outputs) => outputs.row(i),
         Inputs::Sparse(lists) => lists.of(i).1,
     };
-    values.iter().map(|x| x * 0.0).sum::<f32>() == 0.0
+    are_finite(values)
 }
 
 /// Room for an exact search: the queries of each group of rows, and their best so far.

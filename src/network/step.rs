@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::layer::{BatchInputs, Hidden, backward, backward_hidden, forward};
 use crate::optim::Optimizer;
 use crate::sampler::Sampler;
-use crate::sparse::Features;
+use crate::sparse::{Features, are_finite};
 use crate::tape::{BLOCK, DenseTape, LayerTape, Tape};
 use crate::targets::Targets;
 
@@ -101,6 +101,13 @@ impl Network {
         }
     }
 
+    /// Whether the first layer reads `rows` of `x` as rows and not as lists. It may differ from batch
+    /// to batch: it changes no bit of what is computed.
+    pub(super) fn reads_rows(&self, x: &Features<'_>, rows: &[u32]) -> bool {
+        let dense = matches!(self.hidden.first(), Some(Hidden::Dense(layer)) if !layer.races());
+        dense && x.are_dense(rows)
+    }
+
     /// Whether the output layer is computed by blocked products: when it computes all neurons, and
     /// its inputs are dense.
     fn is_full(&self) -> bool {
@@ -111,7 +118,7 @@ impl Network {
     /// Phase A: every block on its own, weights frozen. Where all neurons are computed by blocked
     /// products, the blocks stop before the output layer.
     fn forward(&mut self, x: &Features<'_>, y: &Targets<'_>, rows: &[u32]) -> Result<()> {
-        let full = self.is_full();
+        let (full, dense) = (self.is_full(), self.reads_rows(x, rows));
         let Self { config, kernels, hidden, output, counters, workspace, .. } = self;
         let (draw, loss) = ((config.seed, counters.steps), config.loss);
         let scale = 1.0 / rows.len() as f32;
@@ -125,13 +132,15 @@ impl Network {
         tasks.for_each(|(block, (tape, rows))| {
             tape.start(block * BLOCK, rows.len());
             let read = tape
-                .read_features(x, rows, config.input.normalize)
+                .features
+                .read(x, rows, (config.input.normalize, dense))
                 .and_then(|()| tape.read_targets(y, rows, loss));
             if let Err(error) = read {
                 tape.error = Some(error);
                 return;
             }
-            tape.drop_features(config.input.dropout.unwrap_or(0.0), draw);
+            let (share, samples) = (config.input.dropout.unwrap_or(0.0), (tape.first, tape.len));
+            tape.features.drop_out(share, draw, samples);
             forward(kernels, hidden, Some(draw), tape);
             if full {
                 tape.group_labels();
@@ -197,7 +206,7 @@ impl Network {
             let parts = || tapes.iter().map(move |tape| &tape.edges[i]);
             let read = (&layers[i].deltas, batch_inputs(tapes, layers, i), n);
             let room = (&mut *update, &mut *bias_gradient);
-            layer.update((kernels, optimizer.update()), parts, read, room);
+            layer.update((kernels, optimizer.update()), (parts, tapes, i), read, room);
         }
         if let Some(optimizer) = optimizers.last().filter(|_| !full) {
             let parts = || tapes.iter().filter_map(|tape| tape.edges.last());
@@ -249,16 +258,13 @@ impl Workspace {
 
     /// Whether the gradients of all hidden layers are numbers; with them are those of the rows.
     fn deltas_are_finite(&self) -> bool {
-        let is_finite = |deltas: &[f32]| {
-            deltas.chunks(4096).all(|x| x.iter().map(|x| x * 0.0).sum::<f32>() == 0.0)
-        };
         let of_tape = |tape: &Tape| {
             tape.hidden.iter().all(|layer| match layer {
                 LayerTape::Dense(_) => true,
-                LayerTape::Sampled(tape) => is_finite(&tape.deltas),
+                LayerTape::Sampled(tape) => are_finite(&tape.deltas),
             })
         };
-        self.layers.iter().all(|room| is_finite(room.deltas.as_slice()))
+        self.layers.iter().all(|room| are_finite(room.deltas.as_slice()))
             && self.tapes[..self.blocks].iter().all(of_tape)
     }
 }
