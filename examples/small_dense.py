@@ -27,15 +27,16 @@ ROWS, INPUTS, HIDDEN, CLASSES, BATCH, LR = 60_000, 784, 128, 10, 128, 1e-3
 Arrays = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
-def read_data(mnist: str) -> Arrays:
+def read_data(mnist: str, rows: int) -> Arrays:
     """Return images and digits; uniform numbers where there is no folder."""
     if mnist:
         from mnist import read  # only here: it needs slide_rs, which PyTorch's process may lack
 
-        return read(Path(mnist), "train")
+        images, digits = read(Path(mnist), "train")
+        return images[:rows], digits[:rows]
     rng = np.random.default_rng(0)
-    x = rng.random((ROWS, INPUTS), dtype=np.float32)
-    return x, rng.integers(0, CLASSES, ROWS)
+    x = rng.random((rows, INPUTS), dtype=np.float32)
+    return x, rng.integers(0, CLASSES, rows)
 
 
 def torch_epoch(x: NDArray[np.float32], y: NDArray[np.int64], threads: int) -> Callable[[], float]:
@@ -83,9 +84,9 @@ def slide_epoch(x: NDArray[np.float32], y: NDArray[np.int64], threads: int) -> C
 
 
 @contextmanager
-def torch_elsewhere(python: str, mnist: str, threads: int) -> Iterator[Callable[[], float]]:
-    """Give `torch_epoch` of another process, which waits between epochs."""
-    command = [python, __file__, "--worker", "--mnist", mnist, "--threads", str(threads)]
+def torch_elsewhere(python: str, same: list[str], threads: int) -> Iterator[Callable[[], float]]:
+    """Give `torch_epoch` of another process on the same data; it waits between epochs."""
+    command = [python, __file__, "--worker", *same, "--threads", str(threads)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1) as worker:
         assert worker.stdin is not None and worker.stdout is not None
@@ -106,13 +107,12 @@ def work(x: NDArray[np.float32], y: NDArray[np.int64], threads: int) -> None:
         print(epoch(), flush=True)
 
 
-def compare(data: Arrays, mnist: str, python: str, threads: int, repeats: int) -> None:
+def compare(data: Arrays, torch: Callable[[], float], threads: int, repeats: int) -> None:
     """Print the medians at one number of threads."""
-    with torch_elsewhere(python, mnist, threads) as torch:
-        sides = {"slide_rs": slide_epoch(*data, threads), "PyTorch": torch}
-        for epoch in sides.values():
-            epoch()
-        times = [{name: epoch() for name, epoch in sides.items()} for _ in range(repeats)]
+    sides = {"slide_rs": slide_epoch(*data, threads), "PyTorch": torch}
+    for epoch in sides.values():
+        epoch()
+    times = [{name: epoch() for name, epoch in sides.items()} for _ in range(repeats)]
     n = len(data[0])
     medians = {name: n / statistics.median(run[name] for run in times) for name in sides}
     ratio = statistics.median(run["PyTorch"] / run["slide_rs"] for run in times)
@@ -126,15 +126,18 @@ def main() -> None:
     parser.add_argument("--mnist", default="", metavar="FOLDER")
     parser.add_argument("--torch-python", default=sys.executable, metavar="PYTHON")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rows", type=int, default=ROWS, help="of an epoch")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    data = read_data(given.mnist)
+    data = read_data(given.mnist, given.rows)
     for threads in given.threads:
         if given.worker:
             work(*data, threads)
         else:
-            compare(data, given.mnist, given.torch_python, threads, given.repeats)
+            same = ["--mnist", given.mnist, "--rows", str(given.rows)]
+            with torch_elsewhere(given.torch_python, same, threads) as torch:
+                compare(data, torch, threads, given.repeats)
 
 
 if __name__ == "__main__":

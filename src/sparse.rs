@@ -320,7 +320,7 @@ const LOOKED_AT: usize = 4;
 
 /// One value in so many is enough for a row to be taken as dense: a product of matrices does this
 /// many times the work in the same time.
-const SPARE: usize = 8;
+const SPARE: usize = 4;
 
 #[cfg(test)]
 mod tests {

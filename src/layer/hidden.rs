@@ -129,7 +129,9 @@ pub fn backward(kernels: &Kernels, layers: &[Hidden], output: &Sampled, tape: &m
         };
         into_inputs(hidden, i, gradient);
     }
-    if let Some(edges) = edges.last_mut() {
+    if let Some(edges) = edges.last_mut()
+        && !(output.has_few() && matches!(hidden.last(), Some(LayerTape::Dense(_))))
+    {
         edges.group(last.active.iter(*first));
     }
     backward_hidden(kernels, layers, tape);

@@ -2,6 +2,7 @@
 
 mod activation;
 mod dense;
+mod few;
 mod full;
 mod hidden;
 mod inputs;
@@ -14,6 +15,7 @@ mod sampled;
 mod update;
 
 pub use dense::Dense;
+pub use few::FewScratch;
 pub use full::FullScratch;
 pub use hidden::{Hidden, backward, backward_hidden, forward};
 pub use inputs::{BatchInputs, Inputs, inputs};

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::config::{HiddenConfig, NetworkConfig};
 use crate::error::{Error, Result};
-use crate::layer::{FullScratch, Hidden, Place, Sampled, UpdateScratch};
+use crate::layer::{FewScratch, FullScratch, Hidden, Place, Sampled, UpdateScratch};
 use crate::optim::{Optimizer, Param};
 use crate::rows::Matrix;
 use crate::sampler::Pool;
@@ -66,6 +66,7 @@ struct Workspace {
     hidden_active: Vec<u64>,
     update: UpdateScratch,
     full: FullScratch,
+    few: FewScratch,
     bias_gradient: Vec<f32>,
     rehash_seconds: f64,
     /// The labels of the batch, where its samples are each other's negatives.

@@ -35,7 +35,7 @@ impl Network {
     /// If there is no row, a row is out of range, the numbers of rows of `x` and `y` differ, the
     /// arrays change during the call, or the loss or a gradient is not finite. Nothing is then
     /// changed, but for one case: where the output layer computes all neurons by blocked products
-    /// (the sampler is full and the layer before it dense) it changes its rows while it finds the
+    /// (the sampler is full, the layer before it dense, and there are more than 64) it changes its rows while it finds the
     /// gradients of its inputs. If the loss is finite and the gradients of a hidden layer are not,
     /// the weights, biases and moments of the output layer have then made the step; hidden layers
     /// and counters have not. (To know it before would take a third product over all rows.)
@@ -108,9 +108,14 @@ impl Network {
         dense && x.are_dense(rows)
     }
 
-    /// Whether the output layer is computed by blocked products: when it computes all neurons, and
-    /// its inputs are dense.
+    /// Whether the output layer is computed by blocked products: when it computes all neurons, they
+    /// are not few, and its inputs are dense.
     fn is_full(&self) -> bool {
+        self.takes_all() && !self.output.has_few()
+    }
+
+    /// Whether the output layer computes all neurons and its inputs are dense.
+    fn takes_all(&self) -> bool {
         let dense = matches!(self.hidden.last(), Some(Hidden::Dense(_)));
         dense && matches!(self.output.sampler(), Sampler::Full)
     }
@@ -198,9 +203,9 @@ impl Network {
 
     /// Phase C: changes every row that was touched.
     fn apply(&mut self, n: usize) {
-        let full = self.is_full();
+        let (full, all) = (self.is_full(), self.takes_all());
         let Self { kernels, hidden, output, optimizers, workspace, .. } = self;
-        let Workspace { tapes, blocks, layers, update, bias_gradient, .. } = workspace;
+        let Workspace { tapes, blocks, layers, update, bias_gradient, few, .. } = workspace;
         let tapes = &tapes[..*blocks];
         for (i, (layer, optimizer)) in hidden.iter_mut().zip(&*optimizers).enumerate() {
             let parts = || tapes.iter().map(move |tape| &tape.edges[i]);
@@ -211,7 +216,13 @@ impl Network {
         if let Some(optimizer) = optimizers.last().filter(|_| !full) {
             let parts = || tapes.iter().filter_map(|tape| tape.edges.last());
             let inputs = batch_inputs(tapes, layers, layers.len());
-            output.update((kernels, optimizer.update()), parts, inputs, update);
+            let how = (&*kernels, optimizer.update());
+            match inputs {
+                BatchInputs::Dense(inputs) if all => {
+                    output.update_few(how, tapes, (inputs, n), few);
+                }
+                _ => output.update(how, parts, inputs, update),
+            }
         }
     }
 
