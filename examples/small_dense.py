@@ -2,10 +2,10 @@
 
     python examples/small_dense.py [--mnist FOLDER] [--torch-python PYTHON] [--threads 1 2]
 
-The network has 784 inputs, 128 hidden units (ReLU) and 10 outputs, and is trained by Adam on batches
-of 128, of 60,000 rows of uniform numbers or of MNIST (FOLDER holds its files, see mnist.py). An
-epoch of the one follows an epoch of the other; the medians are printed. PyTorch runs in a process
-of its own, by PYTHON where it is installed elsewhere; environment variables reach it.
+The network has 784 inputs, 128 hidden units (ReLU) and 10 outputs, and is trained by Adam on
+batches of 128, of 60,000 rows of uniform numbers or of MNIST (FOLDER holds its files, see
+mnist.py). An epoch of the one follows an epoch of the other; the medians are printed. PyTorch runs
+in a process of its own, by PYTHON where it is installed elsewhere; environment variables reach it.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ def torch_elsewhere(python: str, same: list[str], threads: int) -> Iterator[Call
     command = [python, __file__, "--worker", *same, "--threads", str(threads)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1) as worker:
-        assert worker.stdin is not None and worker.stdout is not None
+        assert worker.stdin is not None
+        assert worker.stdout is not None
         ask, answers = worker.stdin, worker.stdout
 
         def epoch() -> float:
