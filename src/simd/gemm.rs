@@ -52,7 +52,7 @@ pub(super) fn gemm_across<I: Isa>(
 #[inline(always)]
 pub(super) fn gemm_rows<I: Isa, E: Element>(
     isa: I,
-    [m, n]: [usize; 2],
+    dims: [usize; 2],
     (a, lda): (&[f32], usize),
     (b, ldb): (&[E], usize),
     rows: &[u32],
@@ -60,7 +60,7 @@ pub(super) fn gemm_rows<I: Isa, E: Element>(
 ) {
     let a = Strided { numbers: a, stride: lda };
     let b = Chosen { all: Strided { numbers: b, stride: ldb }, rows };
-    by_registers(isa, [m, n, rows.len()], a, b, c, ldc);
+    by_registers(isa, [dims[0], dims[1], rows.len()], a, b, c, ldc);
 }
 
 /// With the tile that suits the register file.
@@ -95,7 +95,7 @@ struct Strided<'a, E = f32> {
     stride: usize,
 }
 
-impl<'a, E> Strided<'a, E> {
+impl<'a, E: Copy> Strided<'a, E> {
     /// `len` entries of row `row` from column `column` on.
     #[inline(always)]
     fn row(self, row: usize, column: usize, len: usize) -> &'a [E] {
@@ -130,8 +130,8 @@ impl<'a> Left for Strided<'a> {
     #[inline(always)]
     fn rows<const R: usize>(self, row: usize, from: usize, depth: usize) -> [&'a [f32]; R] {
         let mut rows = [self.numbers; R];
-        for r in 0..R {
-            rows[r] = self.row(row + r, from, depth);
+        for (r, entries) in rows.iter_mut().enumerate() {
+            *entries = self.row(row + r, from, depth);
         }
         rows
     }
@@ -165,23 +165,28 @@ impl<'a> Left for Across<'a> {
 /// The factor that is read a vector at a time.
 trait Right: Copy {
     /// Copies the entries of row `row` from column `column` on.
-    fn read(self, row: usize, column: usize, out: &mut [f32]);
+    fn read<I: Isa>(self, isa: I, row: usize, column: usize, out: &mut [f32]);
 }
 
-impl Right for Strided<'_> {
+impl<E: Element> Right for Strided<'_, E> {
     #[inline(always)]
-    fn read(self, row: usize, column: usize, out: &mut [f32]) {
-        out.copy_from_slice(self.row(row, column, out.len()));
+    fn read<I: Isa>(self, isa: I, row: usize, column: usize, out: &mut [f32]) {
+        // By vectors: a copy of unknown length is a call, which costs as much as it copies here.
+        let (chunks, tail) = self.row(row, column, out.len()).as_chunks::<LANES>();
+        let (out_chunks, out_tail) = out.as_chunks_mut::<LANES>();
+        for (out, x) in out_chunks.iter_mut().zip(chunks) {
+            isa.store(out, E::load(isa, x));
+        }
+        for (out, x) in out_tail.iter_mut().zip(tail) {
+            *out = x.widen();
+        }
     }
 }
 
 impl<E: Element> Right for Chosen<'_, E> {
     #[inline(always)]
-    fn read(self, row: usize, column: usize, out: &mut [f32]) {
-        let numbers = self.all.row(self.rows[row] as usize, column, out.len());
-        for (out, x) in out.iter_mut().zip(numbers) {
-            *out = x.widen();
-        }
+    fn read<I: Isa>(self, isa: I, row: usize, column: usize, out: &mut [f32]) {
+        self.all.read(isa, self.rows[row] as usize, column, out);
     }
 }
 
@@ -207,13 +212,13 @@ fn in_panels<I: Isa, const ROWS: usize, const COLS: usize>(
         while column < columns {
             let width = columns - column;
             if width >= COLS * LANES {
-                pack(b, from, column, COLS * LANES, &mut wide[..depth]);
+                pack(isa, b, from, column, COLS * LANES, &mut wide[..depth]);
                 let block = Block { a, from, panel: &wide[..depth], rows };
                 block.add_to::<I, ROWS>(isa, column, c, ldc);
                 column += COLS * LANES;
             } else {
                 let width = width.min(LANES);
-                pack(b, from, column, width, &mut narrow[..depth]);
+                pack(isa, b, from, column, width, &mut narrow[..depth]);
                 let block = Block { a, from, panel: &narrow[..depth], rows };
                 if width == LANES {
                     block.add_to::<I, ROWS>(isa, column, c, ldc);
@@ -228,7 +233,8 @@ fn in_panels<I: Isa, const ROWS: usize, const COLS: usize>(
 
 /// Copies `width` columns of `b`; what lies beyond them in `panel` is never stored to `C`.
 #[inline(always)]
-fn pack<const COLS: usize>(
+fn pack<I: Isa, const COLS: usize>(
+    isa: I,
     b: impl Right,
     from: usize,
     column: usize,
@@ -236,7 +242,7 @@ fn pack<const COLS: usize>(
     panel: &mut Panel<COLS>,
 ) {
     for (i, row) in panel.iter_mut().enumerate() {
-        b.read(from + i, column, &mut row.as_flattened_mut()[..width]);
+        b.read(isa, from + i, column, &mut row.as_flattened_mut()[..width]);
     }
 }
 
