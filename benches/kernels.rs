@@ -162,8 +162,16 @@ fn vectors(criterion: &mut Criterion) {
 
 /// Matrix products of the sizes in use; criterion's elements are floating-point operations.
 fn products(criterion: &mut Criterion) {
-    let sizes =
-        [[512, 704, 128], [32, 700, 128], [345, 256, 128], [345, 128, 256], [256, 128, 345]];
+    let sizes = [
+        [512, 704, 128],
+        [32, 700, 128],
+        [345, 256, 128],
+        [345, 128, 256],
+        [256, 128, 345],
+        // A dense layer of 784 inputs and 128 units: a block of samples, and some rows' gradients.
+        [16, 128, 784],
+        [64, 128, 128],
+    ];
     for [m, n, k] in sizes {
         let (a, b, mut c) = (noise(m * k), noise(k * n), vec![0.0; m * n]);
         let mut group = criterion.benchmark_group(format!("gemm/{m}x{n}x{k}"));
@@ -171,6 +179,18 @@ fn products(criterion: &mut Criterion) {
         for kernels in Kernels::available() {
             group.bench_function(kernels.name, |bencher| {
                 bencher.iter(|| (kernels.gemm)([m, n, k], black_box(&a), k, &b, n, &mut c, n));
+            });
+            group.bench_function(format!("{} across", kernels.name), |bencher| {
+                bencher.iter(|| {
+                    (kernels.gemm_across)([m, n, k], black_box(&a), m, &b, n, &mut c, n);
+                });
+            });
+            let rows: Vec<u32> = (0..k as u32).collect();
+            group.bench_function(format!("{} rows", kernels.name), |bencher| {
+                bencher.iter(|| {
+                    let b = (&b[..], n);
+                    (kernels.gemm_rows)([m, n], (black_box(&a), k), b, &rows, (&mut c, n));
+                });
             });
         }
         group.finish();

@@ -238,12 +238,33 @@ impl<'a> DenseView<'a> {
             None => Ok(Self { values, columns }),
         }
     }
+
+    /// Values of a row.
+    #[must_use]
+    pub const fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Row `row`.
+    #[must_use]
+    pub fn row(&self, row: usize) -> &'a [f32] {
+        &self.values[row * self.columns..][..self.columns]
+    }
 }
 
-/// Summing `x * 0` block by block finds NaN and infinities at memory speed.
+/// Whether all are finite, at memory speed: the compiler makes vectors of this.
+#[must_use]
+pub fn are_finite(values: &[f32]) -> bool {
+    const EXPONENT: u32 = 0x7f80_0000;
+    const LAST_OF_EXPONENT: u32 = 0x0080_0000;
+    // Only an exponent of ones, which is that of NaN and infinity, carries to the sign.
+    let carry = |x: &f32| (x.to_bits() & EXPONENT).wrapping_add(LAST_OF_EXPONENT);
+    values.iter().fold(0, |any, x| any | carry(x)) >> 31 == 0
+}
+
 fn first_not_finite(values: &[f32]) -> Option<usize> {
     let block = 4096;
-    let bad = values.chunks(block).position(|x| x.iter().map(|x| x * 0.0).sum::<f32>() != 0.0)?;
+    let bad = values.chunks(block).position(|x| !are_finite(x))?;
     values.iter().skip(bad * block).position(|x| !x.is_finite()).map(|at| at + bad * block)
 }
 
@@ -272,6 +293,17 @@ impl Features<'_> {
         self.len() == 0
     }
 
+    /// Whether they are given as rows, and those of `rows` - as far as a few of them tell - have
+    /// few zeros.
+    #[must_use]
+    pub fn are_dense(&self, rows: &[u32]) -> bool {
+        let Self::Dense(x) = self else { return false };
+        let few = &rows[..rows.len().min(LOOKED_AT)];
+        let present = |row: &u32| x.row(*row as usize).iter().filter(|x| **x != 0.0).count();
+        let present: usize = few.iter().map(present).sum();
+        present * SPARE >= few.len() * x.columns
+    }
+
     /// Appends the features of `row` that are present: their ids and their values.
     ///
     /// # Errors
@@ -285,8 +317,9 @@ impl Features<'_> {
                 values.extend_from_slice(x.values.get(bounds).ok_or(changed)?);
             }
             Self::Dense(x) => {
-                let row = &x.values[row * x.columns..][..x.columns];
-                for (id, &value) in row.iter().enumerate().filter(|&(_, &value)| value != 0.0) {
+                for (id, &value) in
+                    x.row(row).iter().enumerate().filter(|&(_, &value)| value != 0.0)
+                {
                     ids.push(id as u32);
                     values.push(value);
                 }
@@ -295,6 +328,13 @@ impl Features<'_> {
         Ok(())
     }
 }
+
+/// Rows that tell how dense a batch is.
+const LOOKED_AT: usize = 4;
+
+/// One value in so many is enough for a row to be taken as dense: a product of matrices does this
+/// many times the work in the same time.
+const SPARE: usize = 4;
 
 #[cfg(test)]
 mod tests {

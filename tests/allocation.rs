@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use common::{Data, features, targets, with_threads};
 use slide_rs::Network;
 use slide_rs::config::{Activation, SamplerConfig};
+use slide_rs::sparse::{DenseView, Features};
 
 struct Counting;
 
@@ -44,6 +45,9 @@ const WARM: usize = 4;
 #[test]
 fn steps_after_the_first_allocate_nothing() {
     let data = Data::random(128, 60, 1500, 4);
+    let of_few = Data::random(128, 60, 60, 4);
+    let values: Vec<f32> = (1..=128 * 60).map(|x| x as f32).collect();
+    let as_dense = Features::Dense(DenseView::new("X", &values, 60).unwrap());
     let rows = data.rows();
     let dense = || common::dense(32, Activation::Linear, 8.0);
     let uniform = common::uniform(100);
@@ -52,6 +56,8 @@ fn steps_after_the_first_allocate_nothing() {
         ("lsh", vec![dense()], common::lsh(100)),
         ("uniform", vec![dense()], uniform.clone()),
         ("full", vec![dense()], SamplerConfig::Full {}),
+        ("rows", vec![dense(), dense()], SamplerConfig::Full {}),
+        ("few", vec![dense(), dense()], SamplerConfig::Full {}),
         ("sampled lsh", vec![sampled(500, common::lsh(50))], common::lsh(100)),
         ("sampled uniform", vec![sampled(500, uniform.clone()), dense()], uniform.clone()),
         (
@@ -61,9 +67,14 @@ fn steps_after_the_first_allocate_nothing() {
         ),
     ];
     for (name, hidden, sampler) in stacks {
-        let floats = common::stack(&data, hidden, sampler);
+        let mut floats = common::stack(&data, hidden, sampler);
+        if name == "few" {
+            floats.output.units = 60;
+        }
+        let data = if name == "few" { &of_few } else { &data };
+        let as_rows = matches!(name, "rows" | "few");
         for config in [common::lightest(floats.clone()), floats] {
-            let (x, y) = (features(&data), targets(&data));
+            let (x, y) = (if as_rows { as_dense } else { features(data) }, targets(data));
             let allocations = with_threads(2, || {
                 // A thread of the pool allocates when it first takes work from another: that is the
                 // pool's doing, once in its life, and happens here.

@@ -10,12 +10,13 @@ use crate::optim::{Param, Update};
 use crate::rng::{Rng, Stream};
 use crate::rows::{Matrix, Rows};
 use crate::simd::Kernels;
-use crate::tape::{DenseTape, Lists};
+use crate::tape::{DenseTape, Lists, Tape};
 use crate::touched::Edges;
 
 use super::Place;
 use super::activation::{scale_back, scale_to};
 use super::inputs::{BatchInputs, Inputs};
+use super::products;
 use super::update::{Target, UpdateScratch};
 
 /// What dropout needs to know; `None` outside training.
@@ -44,12 +45,12 @@ impl Dense {
         let std = 1.0 / (config.units as f32).sqrt();
         let sizes = (inputs, config.units);
         let weights = Rows::random_as(config.dtype, sizes, std, (seed, number));
-        let stripes = weights.stripes();
+        let (stripes, sums) = (weights.stripes(), place.sums(&weights));
         let ids: Vec<u32> = if sparse { vec![] } else { (0..inputs as u32).collect() };
         Self {
             slots: ids.iter().map(|&id| stripes.slot(id)).collect(),
             ids,
-            sums: place.sums(&weights),
+            sums,
             weights: Param::new(weights, optimizer),
             bias: Param::new(Rows::zeros(1, config.units), optimizer),
             activation: config.activation,
@@ -92,16 +93,20 @@ impl Dense {
     pub fn forward(&self, kernels: &Kernels, inputs: Inputs<'_>, n: usize, tape: &mut DenseTape) {
         let weights = self.weights.weights();
         for i in 0..n {
-            let (slots, coefs) = match inputs {
-                Inputs::Sparse(lists) => {
+            tape.outputs.row_mut(i).copy_from_slice(self.bias.weights().row(0));
+        }
+        match inputs {
+            Inputs::Dense(inputs) => {
+                let out = tape.outputs.as_mut_slice();
+                weights.multiply(kernels, (inputs, n), out);
+            }
+            Inputs::Sparse(lists) => {
+                for i in 0..n {
                     let range = lists.range(i);
-                    (&lists.slots[range.clone()], &lists.coefs[range])
+                    let (slots, coefs) = (&lists.slots[range.clone()], &lists.coefs[range]);
+                    weights.axpy_rows(kernels, slots, coefs, tape.outputs.row_mut(i));
                 }
-                Inputs::Dense(inputs) => (&self.slots[..], &inputs.row(i)[..self.ids.len()]),
-            };
-            let out = tape.outputs.row_mut(i);
-            out.copy_from_slice(self.bias.weights().row(0));
-            weights.axpy_rows(kernels, slots, coefs, out);
+            }
         }
     }
 
@@ -163,15 +168,27 @@ impl Dense {
         &self.ids
     }
 
-    /// Changes the rows that have edges in `parts`, and the biases, by the `deltas` of the `n`
-    /// samples of the batch. `sum` is room for the gradient of the biases.
-    pub fn update<'e, I: Iterator<Item = &'e Edges> + Clone>(
+    /// Whether the tasks of a step add to the same gradients.
+    #[must_use]
+    pub const fn races(&self) -> bool {
+        self.sums.is_some()
+    }
+
+    /// Whether what layer `number` - this one - read in the batch of `tapes` were rows, and their
+    /// gradients are products of matrices.
+    #[must_use]
+    pub fn takes_products(&self, tapes: &[Tape], number: usize) -> bool {
+        let read = tapes.first().map(|tape| tape.inputs(number));
+        matches!(read, Some(Inputs::Dense(_))) && !self.races()
+    }
+
+    /// Changes the rows that have edges in `parts` by the `deltas` of the samples of the batch.
+    pub fn update_rows<'e, I: Iterator<Item = &'e Edges> + Clone>(
         &mut self,
         how: (&Kernels, &Update),
         parts: impl Fn() -> I + Sync,
-        (deltas, n): (&Matrix, usize),
+        deltas: &Matrix,
         scratch: &mut UpdateScratch,
-        sum: &mut Vec<f32>,
     ) {
         let target = Target {
             weights: &mut self.weights,
@@ -180,7 +197,27 @@ impl Dense {
             sums: self.sums.as_ref(),
         };
         target.update(how, parts, BatchInputs::Dense(deltas), scratch);
-        let (kernels, update) = how;
+    }
+
+    /// Changes the rows of all inputs that some sample had, by matrix products.
+    pub fn update_by_products(
+        &mut self,
+        how: (&Kernels, &Update),
+        (tapes, number): (&[Tape], usize),
+        deltas: &Matrix,
+        scratch: &mut UpdateScratch,
+    ) {
+        products::update(&mut self.weights, how, (tapes, number), deltas, scratch);
+    }
+
+    /// Changes the biases by the `deltas` of the `n` samples of the batch; `sum` is room for their
+    /// gradient.
+    pub fn update_bias(
+        &mut self,
+        (kernels, update): (&Kernels, &Update),
+        (deltas, n): (&Matrix, usize),
+        sum: &mut Vec<f32>,
+    ) {
         sum.clear();
         sum.resize(deltas.stride(), 0.0);
         for i in 0..n {

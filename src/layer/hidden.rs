@@ -67,17 +67,25 @@ impl Hidden {
         }
     }
 
-    /// Changes every row that a sample of the batch touched. `deltas` are those of a dense layer,
-    /// `inputs` the inputs of a sampled one.
+    /// Changes every row that a sample of the batch touched. The layer is number `number` in
+    /// `tapes`, and `parts` are its edges there; `deltas` are those of a dense layer, `inputs` the
+    /// inputs of a sampled one.
     pub fn update<'e, I: Iterator<Item = &'e Edges> + Clone>(
         &mut self,
         how: (&Kernels, &Update),
-        parts: impl Fn() -> I + Sync,
+        (parts, tapes, number): (impl Fn() -> I + Sync, &[Tape], usize),
         (deltas, inputs, n): (&Matrix, BatchInputs<'_>, usize),
         (scratch, bias): (&mut UpdateScratch, &mut Vec<f32>),
     ) {
         match self {
-            Self::Dense(layer) => layer.update(how, parts, (deltas, n), scratch, bias),
+            Self::Dense(layer) => {
+                if layer.takes_products(tapes, number) {
+                    layer.update_by_products(how, (tapes, number), deltas, scratch);
+                } else {
+                    layer.update_rows(how, parts, deltas, scratch);
+                }
+                layer.update_bias(how, (deltas, n), bias);
+            }
             Self::Sampled(layer) => layer.update(how, parts, inputs, scratch),
         }
     }
@@ -93,7 +101,7 @@ pub fn forward(
 ) {
     let Tape { first, len, features, hidden, .. } = tape;
     if let Some(Hidden::Dense(layer)) = layers.first() {
-        layer.find_rows(features);
+        layer.find_rows(&mut features.lists);
     }
     for (i, layer) in layers.iter().enumerate() {
         let (before, here) = hidden.split_at_mut(i);
@@ -114,9 +122,11 @@ pub fn forward(
 
 /// Takes the gradients of a block back from the outputs of the last hidden layer to the first, and
 /// notes which rows of each layer are changed, those of the output layer too.
-pub fn backward(kernels: &Kernels, layers: &[Hidden], tape: &mut Tape) {
-    let Tape { first, output: last, edges, watch, .. } = tape;
-    if let Some(edges) = edges.last_mut() {
+pub fn backward(kernels: &Kernels, layers: &[Hidden], output: &Sampled, tape: &mut Tape) {
+    let Tape { first, hidden, output: last, edges, watch, .. } = tape;
+    if let Some(edges) = edges.last_mut()
+        && !(output.has_few() && matches!(hidden.last(), Some(LayerTape::Dense(_))))
+    {
         edges.group(last.active.iter(*first));
     }
     watch.lap(Phase::Transpose);
@@ -148,6 +158,7 @@ pub fn backward_hidden(kernels: &Kernels, layers: &[Hidden], tape: &mut Tape) {
                 }
                 match inputs(features, before.last()) {
                     Inputs::Sparse(lists) => edges[number].group(lists.iter(*first)),
+                    Inputs::Dense(_) if !layer.races() => {}
                     Inputs::Dense(values) => {
                         let ids = layer.inputs();
                         let rows = (0..*len).map(|i| (i, &values.row(i)[..ids.len()]));

@@ -2,14 +2,15 @@
 
 use crate::lsh::Vectors;
 use crate::rows::Matrix;
-use crate::tape::{BLOCK, LayerTape, Lists, Tape};
+use crate::tape::{BLOCK, FeatureTape, LayerTape, Lists, Tape};
 
 /// The inputs of a block of samples.
 #[derive(Clone, Copy, Debug)]
 pub enum Inputs<'a> {
     /// Few of many: the features, or the outputs of a sampled layer.
     Sparse(&'a Lists),
-    /// All: the outputs of a dense layer, a row for each sample.
+    /// All: the outputs of a dense layer, or the features where they stand as rows; a row for each
+    /// sample.
     Dense(&'a Matrix),
 }
 
@@ -79,9 +80,9 @@ impl Tape {
 
 /// What the layer after `before` reads; the first layer reads the features.
 #[must_use]
-pub fn inputs<'a>(features: &'a Lists, before: Option<&'a LayerTape>) -> Inputs<'a> {
+pub fn inputs<'a>(features: &'a FeatureTape, before: Option<&'a LayerTape>) -> Inputs<'a> {
     match before {
-        None => Inputs::Sparse(features),
+        None => features.rows().map_or(Inputs::Sparse(&features.lists), Inputs::Dense),
         Some(LayerTape::Sampled(tape)) => Inputs::Sparse(&tape.active),
         Some(LayerTape::Dense(tape)) => Inputs::Dense(&tape.outputs),
     }

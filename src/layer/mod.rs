@@ -3,6 +3,7 @@
 mod activation;
 mod dense;
 mod exact;
+mod few;
 mod full;
 mod hidden;
 mod inputs;
@@ -10,12 +11,14 @@ mod logits;
 mod observe;
 mod oracle;
 mod output;
+mod products;
 mod sampled;
 mod topk;
 mod update;
 
 pub use dense::Dense;
 pub use exact::Queries;
+pub use few::FewScratch;
 pub use full::FullScratch;
 pub use hidden::{Hidden, backward, backward_hidden, forward};
 pub use inputs::{BatchInputs, Inputs, inputs};

@@ -16,6 +16,7 @@ use crate::simd::Kernels;
 use crate::touched::{Edges, Touched};
 
 use super::inputs::BatchInputs;
+use super::products::Products;
 
 /// Rows that are asked for before they are needed: a row of the optimiser is three streams from
 /// random places in memory.
@@ -27,29 +28,30 @@ pub struct UpdateScratch {
     shards: Vec<(Touched, Phases)>,
     /// The gradient of one row. It may be as wide as the features, so there is one a thread and
     /// not one a shard.
-    sums: PerThread<Sums>,
+    pub(super) sums: PerThread<Sums>,
+    pub(super) products: Products,
 }
 
 impl Default for UpdateScratch {
     fn default() -> Self {
         let shards = std::iter::repeat_with(Default::default).take(SHARDS).collect();
-        Self { shards, sums: PerThread::default() }
+        Self { shards, sums: PerThread::default(), products: Products::default() }
     }
 }
 
 impl UpdateScratch {
-    /// Where the time of the last update went.
-    pub fn phases(&self) -> Phases {
+    /// Where the time went since this was asked last.
+    pub fn take_phases(&mut self) -> Phases {
         let mut phases = Phases::default();
-        for (_, spent) in &self.shards {
-            phases.merge(spent);
+        for (_, spent) in &mut self.shards {
+            phases.merge(&std::mem::take(spent));
         }
         phases
     }
 
     /// Makes room for rows of `stride` floats, on every thread: which of them will meet a row
     /// differs from step to step.
-    fn make_room(&mut self, stride: usize, sparse: bool) {
+    pub(super) fn make_room(&mut self, stride: usize, sparse: bool) {
         self.sums.ensure(Sums::default);
         for Sums { gradient, columns } in self.sums.all_mut() {
             if sparse {
@@ -64,8 +66,8 @@ impl UpdateScratch {
 
 /// The gradient of a row, with dense inputs or with sparse ones.
 #[derive(Debug, Default)]
-struct Sums {
-    gradient: Vec<f32>,
+pub(super) struct Sums {
+    pub(super) gradient: Vec<f32>,
     columns: ColumnSum,
 }
 
@@ -150,7 +152,7 @@ impl Target<'_> {
         }
         let sparse = matches!(inputs, BatchInputs::Sparse { .. });
         scratch.make_room(self.weights.weights().stride(), sparse);
-        let UpdateScratch { shards, sums } = scratch;
+        let UpdateScratch { shards, sums, .. } = scratch;
         let bias = each(self.bias.map(Param::shards_mut));
         let moved = each(self.moved);
         let weights = self.weights.shards_mut().into_par_iter();

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::config::{HiddenConfig, NetworkConfig};
 use crate::error::{Error, Result};
-use crate::layer::{FullScratch, Hidden, Place, Sampled, UpdateScratch};
+use crate::layer::{FewScratch, FullScratch, Hidden, Place, Sampled, UpdateScratch};
 use crate::optim::{Optimizer, Param};
 use crate::phases::{Phase, Phases};
 use crate::rows::Matrix;
@@ -70,6 +70,7 @@ struct Workspace {
     hidden_active: Vec<u64>,
     update: UpdateScratch,
     full: FullScratch,
+    few: FewScratch,
     bias_gradient: Vec<f32>,
     rehash_seconds: f64,
     phases: Phases,

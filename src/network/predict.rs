@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::layer::{Inputs, TopK, forward};
 use crate::rows::{Matrix, SHARDS};
-use crate::sparse::{Features, IdLists};
+use crate::sparse::{Features, IdLists, are_finite};
 use crate::tape::{BLOCK, Tape};
 
 use super::Network;
@@ -217,7 +217,8 @@ impl Network {
 
     /// Takes rows `numbers` up to the input of the output layer.
     fn read_block(&self, x: &Features<'_>, numbers: &[u32], tape: &mut Tape) -> Result<()> {
-        tape.read_features(x, numbers, self.config.input.normalize)?;
+        let how = (self.config.input.normalize, self.reads_rows(x, numbers));
+        tape.features.read(x, numbers, how)?;
         forward(&self.kernels, &self.hidden, None, tape);
         let finite = |i: &usize| is_finite(tape.inputs(self.hidden.len()), *i);
         match (0..tape.len).find(|i| !finite(i)) {
@@ -233,5 +234,5 @@ fn is_finite(inputs: Inputs<'_>, i: usize) -> bool {
         Inputs::Dense(outputs) => outputs.row(i),
         Inputs::Sparse(lists) => lists.of(i).1,
     };
-    values.iter().map(|x| x * 0.0).sum::<f32>() == 0.0
+    are_finite(values)
 }

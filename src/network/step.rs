@@ -9,7 +9,7 @@ use crate::layer::{BatchInputs, Hidden, backward, backward_hidden, forward};
 use crate::optim::Optimizer;
 use crate::phases::Phase;
 use crate::sampler::Sampler;
-use crate::sparse::Features;
+use crate::sparse::{Features, are_finite};
 use crate::tape::{BLOCK, DenseTape, LayerTape, Tape};
 use crate::targets::Targets;
 
@@ -36,7 +36,7 @@ impl Network {
     /// If there is no row, a row is out of range, the numbers of rows of `x` and `y` differ, the
     /// arrays change during the call, or the loss or a gradient is not finite. Nothing is then
     /// changed, but for one case: where the output layer computes all neurons by blocked products
-    /// (the sampler is full and the layer before it dense) it changes its rows while it finds the
+    /// (the sampler is full, the layer before it dense, and there are more than 64) it changes its rows while it finds the
     /// gradients of its inputs. If the loss is finite and the gradients of a hidden layer are not,
     /// the weights, biases and moments of the output layer have then made the step; hidden layers
     /// and counters have not. (To know it before would take a third product over all rows.)
@@ -102,9 +102,21 @@ impl Network {
         }
     }
 
-    /// Whether the output layer is computed by blocked products: when it computes all neurons, and
-    /// its inputs are dense.
+    /// Whether the first layer reads `rows` of `x` as rows and not as lists. It may differ from batch
+    /// to batch: it changes no bit of what is computed.
+    pub(super) fn reads_rows(&self, x: &Features<'_>, rows: &[u32]) -> bool {
+        let dense = matches!(self.hidden.first(), Some(Hidden::Dense(layer)) if !layer.races());
+        dense && x.are_dense(rows)
+    }
+
+    /// Whether the output layer is computed by blocked products: when it computes all neurons, they
+    /// are not few, and its inputs are dense.
     fn is_full(&self) -> bool {
+        self.takes_all() && !self.output.has_few()
+    }
+
+    /// Whether the output layer computes all neurons and its inputs are dense.
+    fn takes_all(&self) -> bool {
         let dense = matches!(self.hidden.last(), Some(Hidden::Dense(_)));
         dense && matches!(self.output.sampler(), Sampler::Full)
     }
@@ -112,7 +124,7 @@ impl Network {
     /// Phase A: every block on its own, weights frozen. Where all neurons are computed by blocked
     /// products, the blocks stop before the output layer.
     fn forward(&mut self, x: &Features<'_>, y: &Targets<'_>, rows: &[u32]) -> Result<()> {
-        let full = self.is_full();
+        let (full, dense) = (self.is_full(), self.reads_rows(x, rows));
         let Self { config, kernels, hidden, output, counters, workspace, .. } = self;
         let (draw, loss) = ((config.seed, counters.steps), config.loss);
         let scale = 1.0 / rows.len() as f32;
@@ -126,13 +138,15 @@ impl Network {
         tasks.for_each(|(block, (tape, rows))| {
             tape.start(block * BLOCK, rows.len());
             let read = tape
-                .read_features(x, rows, config.input.normalize)
+                .features
+                .read(x, rows, (config.input.normalize, dense))
                 .and_then(|()| tape.read_targets(y, rows, loss));
             if let Err(error) = read {
                 tape.error = Some(error);
                 return;
             }
-            tape.drop_features(config.input.dropout.unwrap_or(0.0), draw);
+            let (share, samples) = (config.input.dropout.unwrap_or(0.0), (tape.first, tape.len));
+            tape.features.drop_out(share, draw, samples);
             tape.watch.lap(Phase::Read);
             forward(kernels, hidden, Some(draw), tape);
             tape.watch.lap(Phase::Hidden);
@@ -140,7 +154,7 @@ impl Network {
                 tape.group_labels();
             } else {
                 output.forward_backward(kernels, (loss, scale), (draw, pool), tape);
-                backward(kernels, hidden, tape);
+                backward(kernels, hidden, output, tape);
             }
         });
         workspace.used().iter_mut().find_map(|tape| tape.error.take()).map_or(Ok(()), Err)
@@ -196,9 +210,9 @@ impl Network {
 
     /// Phase C: changes every row that was touched.
     fn apply(&mut self, n: usize) {
-        let full = self.is_full();
+        let (full, all) = (self.is_full(), self.takes_all());
         let Self { kernels, hidden, output, optimizers, workspace, .. } = self;
-        let Workspace { tapes, blocks, layers, update, bias_gradient, phases, .. } = workspace;
+        let Workspace { tapes, blocks, layers, update, bias_gradient, few, phases, .. } = workspace;
         let tapes = &mut tapes[..*blocks];
         tapes.iter_mut().for_each(|tape| phases.merge(&tape.watch.take()));
         let tapes = &*tapes;
@@ -206,16 +220,22 @@ impl Network {
             let parts = || tapes.iter().map(move |tape| &tape.edges[i]);
             let read = (&layers[i].deltas, batch_inputs(tapes, layers, i), n);
             let room = (&mut *update, &mut *bias_gradient);
-            layer.update((kernels, optimizer.update()), parts, read, room);
-            let spent = update.phases();
+            layer.update((kernels, optimizer.update()), (parts, tapes, i), read, room);
+            let spent = update.take_phases();
             phases.add(Phase::Transpose, spent.of(Phase::Transpose));
             phases.add(Phase::HiddenUpdate, spent.of(Phase::Update));
         }
         if let Some(optimizer) = optimizers.last().filter(|_| !full) {
             let parts = || tapes.iter().filter_map(|tape| tape.edges.last());
             let inputs = batch_inputs(tapes, layers, layers.len());
-            output.update((kernels, optimizer.update()), parts, inputs, update);
-            phases.merge(&update.phases());
+            let how = (&*kernels, optimizer.update());
+            match inputs {
+                BatchInputs::Dense(inputs) if all => {
+                    output.update_few(how, tapes, (inputs, n), few);
+                }
+                _ => output.update(how, parts, inputs, update),
+            }
+            phases.merge(&update.take_phases());
         }
     }
 
@@ -262,16 +282,13 @@ impl Workspace {
 
     /// Whether the gradients of all hidden layers are numbers; with them are those of the rows.
     fn deltas_are_finite(&self) -> bool {
-        let is_finite = |deltas: &[f32]| {
-            deltas.chunks(4096).all(|x| x.iter().map(|x| x * 0.0).sum::<f32>() == 0.0)
-        };
         let of_tape = |tape: &Tape| {
             tape.hidden.iter().all(|layer| match layer {
                 LayerTape::Dense(_) => true,
-                LayerTape::Sampled(tape) => is_finite(&tape.deltas),
+                LayerTape::Sampled(tape) => are_finite(&tape.deltas),
             })
         };
-        self.layers.iter().all(|room| is_finite(room.deltas.as_slice()))
+        self.layers.iter().all(|room| are_finite(room.deltas.as_slice()))
             && self.tapes[..self.blocks].iter().all(of_tape)
     }
 }

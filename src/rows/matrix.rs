@@ -66,6 +66,15 @@ impl Matrix {
             .copy_from_slice(&block.as_slice()[..floats]);
     }
 
+    /// Becomes `rows` rows with room for `width` floats; what stood in a matrix of that shape stays,
+    /// and padding that is not written to is zero.
+    pub fn reshape(&mut self, rows: usize, width: usize) {
+        let stride = width.next_multiple_of(LANES);
+        if self.stride != stride || self.lines.len() != rows * stride / LANES {
+            self.reset(rows, width);
+        }
+    }
+
     /// Becomes `rows` rows of zeros with room for `width` floats; memory is reused.
     pub fn reset(&mut self, rows: usize, width: usize) {
         self.stride = width.next_multiple_of(LANES);

@@ -112,6 +112,29 @@ macro_rules! table {
                 c: &mut [f32],
                 ldc: usize
             )),
+            gemm_across: $entry!(gemm::gemm_across(
+                dims: [usize; 3],
+                a: &[f32],
+                lda: usize,
+                b: &[f32],
+                ldb: usize,
+                c: &mut [f32],
+                ldc: usize
+            )),
+            gemm_rows: $entry!(gemm::gemm_rows(
+                dims: [usize; 2],
+                a: (&[f32], usize),
+                b: (&[f32], usize),
+                rows: &[u32],
+                c: (&mut [f32], usize)
+            )),
+            gemm_rows_bf16: $entry!(gemm::gemm_rows(
+                dims: [usize; 2],
+                a: (&[f32], usize),
+                b: (&[$crate::simd::Bf16], usize),
+                rows: &[u32],
+                c: (&mut [f32], usize)
+            )),
             interleave: $entry!(hadamard::interleave(
                 values: &[f32],
                 shape: [usize; 2],
@@ -276,6 +299,15 @@ pub type Momentum = fn(step: &MomentumStep, w: &mut [f32], m: &mut [f32], g: &[f
 pub type Gemm =
     fn(dims: [usize; 3], a: &[f32], lda: usize, b: &[f32], ldb: usize, c: &mut [f32], ldc: usize);
 
+/// The signature of [`Kernels::gemm_rows`].
+pub type GemmRows<E = f32> = fn(
+    dims: [usize; 2],
+    a: (&[f32], usize),
+    b: (&[E], usize),
+    rows: &[u32],
+    c: (&mut [f32], usize),
+);
+
 /// The kernels of one instruction set, chosen once for a network.
 ///
 /// # Panics
@@ -358,6 +390,13 @@ pub struct Kernels {
     /// i of `codes[t]` is code t of vector i. A vector is as long as a transform; `room` is three
     /// times that. The codes are the same on every instruction set.
     pub hadamard: Codes,
+    /// `C += A^T B`: the same with `A` (k x m) on its side.
+    pub gemm_across: Gemm,
+    /// `C += A B` with `dims = [m, n]`, where row k of `B` is row `rows[k]` of `b`; each matrix
+    /// comes with the distance between the starts of its rows.
+    pub gemm_rows: GemmRows,
+    /// The same of rows of halves.
+    pub gemm_rows_bf16: GemmRows<Bf16>,
 }
 
 impl Kernels {

@@ -102,3 +102,34 @@ fn a_column_out_of_range_panics_on_every_isa() {
         }
     }
 }
+
+#[test]
+fn products_on_a_side_and_with_chosen_rows_have_the_bits_of_the_plain_one() {
+    for kernels in Kernels::available() {
+        for [m, n, k] in [[1, 1, 1], [7, 64, 130], [16, 128, 9], [13, 83, 300], [64, 48, 41]] {
+            let (a, b, before) = (noise(21, m * k), noise(22, 2 * k * n), noise(23, m * n));
+            let halves: Vec<Bf16> = b.iter().map(|&x| Bf16::nearest(x)).collect();
+            let rows: Vec<u32> = (0..k as u32).map(|row| (row * 7 + 3) % (2 * k as u32)).collect();
+            let product = |b: &[f32]| {
+                let chosen: Vec<f32> =
+                    rows.iter().flat_map(|&row| &b[row as usize * n..][..n]).copied().collect();
+                let mut c = before.clone();
+                (kernels.gemm)([m, n, k], &a, k, &chosen, n, &mut c, n);
+                (chosen, bits(&c))
+            };
+            let (chosen, wanted) = product(&b);
+            let what = format!("{} {m} x {n} x {k}", kernels.name);
+            let across: Vec<f32> = (0..k * m).map(|at| a[at % m * k + at / m]).collect();
+            let mut c = before.clone();
+            (kernels.gemm_across)([m, n, k], &across, m, &chosen, n, &mut c, n);
+            assert_eq!(bits(&c), wanted, "{what} across");
+            let mut c = before.clone();
+            (kernels.gemm_rows)([m, n], (&a, k), (&b, n), &rows, (&mut c, n));
+            assert_eq!(bits(&c), wanted, "{what} rows");
+            let widened: Vec<f32> = halves.iter().map(|x| x.to_f32()).collect();
+            let mut c = before.clone();
+            (kernels.gemm_rows_bf16)([m, n], (&a, k), (&halves, n), &rows, (&mut c, n));
+            assert_eq!(bits(&c), product(&widened).1, "{what} rows of halves");
+        }
+    }
+}

@@ -3,17 +3,19 @@
 //! A block is what one task works on. Tapes are kept from step to step, so that a step allocates
 //! nothing once the buffers have grown to the size of its batches.
 
+mod features;
+
 use std::ops::Range;
 
 use crate::config::{HiddenConfig, Loss};
 use crate::error::{Error, Result};
 use crate::lsh::HashScratch;
 use crate::phases::Stopwatch;
-use crate::rng::{Rng, Stream};
 use crate::rows::Matrix;
-use crate::sparse::Features;
 use crate::targets::Targets;
 use crate::touched::Edges;
+
+pub use features::FeatureTape;
 
 /// Samples of a block: few enough that their activations stay in the L1 cache, and enough for
 /// hashing to be a matrix product.
@@ -171,7 +173,7 @@ pub struct Tape {
     /// Samples in the block.
     pub len: usize,
     /// The features of each sample.
-    pub features: Lists,
+    pub features: FeatureTape,
     /// The distinct labels of each sample.
     pub labels: Vec<u32>,
     /// The target of each label.
@@ -204,7 +206,7 @@ impl Tape {
         Self {
             first: 0,
             len: 0,
-            features: Lists::default(),
+            features: FeatureTape::default(),
             labels: Vec::new(),
             targets: Vec::new(),
             label_ends: Vec::new(),
@@ -222,7 +224,6 @@ impl Tape {
     /// Starts a block whose first sample has number `first` in its batch.
     pub fn start(&mut self, first: usize, len: usize) {
         (self.first, self.len) = (first, len);
-        self.features.clear();
         self.labels.clear();
         self.targets.clear();
         self.label_ends.clear();
@@ -238,44 +239,6 @@ impl Tape {
         for edges in &mut self.edges {
             edges.clear();
         }
-    }
-
-    /// Reads the features of `rows`, scaled to norm 1 when `normalize` says so.
-    ///
-    /// # Errors
-    ///
-    /// If the arrays were changed during the call.
-    pub fn read_features(&mut self, x: &Features<'_>, rows: &[u32], normalize: bool) -> Result<()> {
-        for &row in rows {
-            let start = self.features.coefs.len();
-            x.append_row(row as usize, &mut self.features.ids, &mut self.features.coefs)?;
-            self.features.ends.push(self.features.ids.len());
-            if normalize {
-                scale_to_unit(&mut self.features.coefs[start..]);
-            }
-        }
-        Ok(())
-    }
-
-    /// Drops a share of the features of each sample at random, and scales the others up; samples
-    /// with fewer than eight keep them all.
-    pub fn drop_features(&mut self, share: f32, (seed, step): (u64, u64)) {
-        if share == 0.0 {
-            return;
-        }
-        let Self { first, features, .. } = self;
-        let kept = 1.0 / (1.0 - share);
-        for i in 0..features.ends.len() {
-            let mut rng = Rng::new(seed, Stream::InputDropout, step, (*first + i) as u64);
-            let range = features.range(i);
-            if range.len() < SHORT {
-                continue;
-            }
-            for coef in &mut features.coefs[range] {
-                *coef = if rng.uniform() < share { 0.0 } else { *coef * kept };
-            }
-        }
-        features.drop_zeros();
     }
 
     /// Reads the labels of `rows`, their targets and the weights of the samples; a label that
@@ -340,19 +303,6 @@ impl Tape {
         active.ends.extend_from_slice(label_ends);
         if let Some(edges) = edges.last_mut() {
             edges.group(active.iter(*first));
-        }
-    }
-}
-
-/// A sample with fewer features than this has none to spare.
-const SHORT: usize = 8;
-
-/// Zero rows stay as they are.
-fn scale_to_unit(values: &mut [f32]) {
-    let norm = values.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
-    if norm > 0.0 {
-        for x in values {
-            *x = (f64::from(*x) / norm) as f32;
         }
     }
 }
