@@ -1,0 +1,165 @@
+//! The table of kernels of one instruction set.
+
+/// A [`Kernels`] table, each entry made by `$entry!(module::kernel(arguments) -> result)`.
+macro_rules! table {
+    ($name:literal, $entry:ident) => {
+        $crate::simd::Kernels {
+            name: $name,
+            dot_rows: $entry!(kernels::dot_rows(
+                weights: &[f32],
+                rows: &[u32],
+                x: &[f32],
+                out: &mut [f32]
+            )),
+            dot_rows_bf16: $entry!(kernels::dot_rows(
+                weights: &[$crate::simd::Bf16],
+                rows: &[u32],
+                x: &[f32],
+                out: &mut [f32]
+            )),
+            axpy_rows: $entry!(kernels::axpy_rows(
+                weights: &[f32],
+                rows: &[u32],
+                coefs: &[f32],
+                y: &mut [f32]
+            )),
+            axpy_rows_bf16: $entry!(kernels::axpy_rows(
+                weights: &[$crate::simd::Bf16],
+                rows: &[u32],
+                coefs: &[f32],
+                y: &mut [f32]
+            )),
+            dot_columns: $entry!(columns::dot_columns(
+                weights: (&[f32], usize),
+                rows: &[u32],
+                columns: &[u32],
+                values: &[f32],
+                out: &mut [f32]
+            )),
+            dot_columns_bf16: $entry!(columns::dot_columns(
+                weights: (&[$crate::simd::Bf16], usize),
+                rows: &[u32],
+                columns: &[u32],
+                values: &[f32],
+                out: &mut [f32]
+            )),
+            axpy_columns: $entry!(columns::axpy_columns(
+                weights: (&[f32], usize),
+                rows: &[u32],
+                coefs: &[f32],
+                columns: &[u32],
+                out: &mut [f32]
+            )),
+            axpy_columns_bf16: $entry!(columns::axpy_columns(
+                weights: (&[$crate::simd::Bf16], usize),
+                rows: &[u32],
+                coefs: &[f32],
+                columns: &[u32],
+                out: &mut [f32]
+            )),
+            products: $entry!(products::products(
+                weights: &[f32],
+                x: &[f32],
+                stride: usize,
+                ahead: &[f32],
+                out: &mut [f32]
+            )),
+            products_bf16: $entry!(products::products(
+                weights: &[$crate::simd::Bf16],
+                x: &[f32],
+                stride: usize,
+                ahead: &[$crate::simd::Bf16],
+                out: &mut [f32]
+            )),
+            dot: $entry!(kernels::dot(x: &[f32], y: &[f32]) -> f32),
+            axpy: $entry!(kernels::axpy(a: f32, x: &[f32], y: &mut [f32])),
+            scale: $entry!(kernels::scale(a: f32, x: &mut [f32])),
+            prefetch: $entry!(kernels::prefetch(x: &[f32])),
+            adam: adam_of!($entry, f32, f32),
+            adam_light_moments: adam_of!($entry, f32, $crate::simd::Bf16),
+            adam_light_weights: adam_of!($entry, $crate::simd::Bf16, f32),
+            adam_light: adam_of!($entry, $crate::simd::Bf16, $crate::simd::Bf16),
+            momentum: $entry!(updates::momentum(
+                step: &$crate::simd::MomentumStep,
+                w: &mut [f32],
+                m: &mut [f32],
+                g: &[f32]
+            )),
+            clip: $entry!(updates::clip(limit: f32, x: &mut [f32])),
+            widen: $entry!(updates::widen(x: &[$crate::simd::Bf16], out: &mut [f32])),
+            round: $entry!(updates::round(
+                dice: (u64, u32),
+                x: &[f32],
+                out: &mut [$crate::simd::Bf16]
+            )),
+            max: $entry!(kernels::max(x: &[f32]) -> f32),
+            exp_sum: $entry!(kernels::exp_sum(shift: f32, x: &mut [f32]) -> f32),
+            gemm: $entry!(gemm::gemm(
+                dims: [usize; 3],
+                a: &[f32],
+                lda: usize,
+                b: &[f32],
+                ldb: usize,
+                c: &mut [f32],
+                ldc: usize
+            )),
+            gemm_across: $entry!(gemm::gemm_across(
+                dims: [usize; 3],
+                a: &[f32],
+                lda: usize,
+                b: &[f32],
+                ldb: usize,
+                c: &mut [f32],
+                ldc: usize
+            )),
+            gemm_rows: $entry!(gemm::gemm_rows(
+                dims: [usize; 2],
+                a: (&[f32], usize),
+                b: (&[f32], usize),
+                rows: &[u32],
+                c: (&mut [f32], usize)
+            )),
+            gemm_rows_bf16: $entry!(gemm::gemm_rows(
+                dims: [usize; 2],
+                a: (&[f32], usize),
+                b: (&[$crate::simd::Bf16], usize),
+                rows: &[u32],
+                c: (&mut [f32], usize)
+            )),
+            interleave: $entry!(hadamard::interleave(
+                values: &[f32],
+                shape: [usize; 2],
+                out: &mut [$crate::simd::Line]
+            )),
+            hadamard: $entry!(hadamard::hadamard(
+                functions: &$crate::simd::Hadamard<'_>,
+                vectors: (&[$crate::simd::Line], &[$crate::simd::Line]),
+                room: &mut [$crate::simd::Line],
+                codes: &mut [[u16; $crate::simd::LANES]]
+            )),
+        }
+    };
+}
+
+/// Adam on weights of type `$w` with moments of type `$m`.
+macro_rules! adam_of {
+    ($entry:ident, $w:ty, $m:ty) => {
+        $crate::simd::Adam {
+            entries: $entry!(adam::entries(
+                step: &$crate::simd::AdamStep,
+                dice: (u64, u32),
+                w: &mut [$w],
+                m: &mut [$m],
+                v: &mut [$m],
+                g: &[f32]
+            )),
+            row: $entry!(adam::row(
+                step: &$crate::simd::AdamRowStep,
+                dice: (u64, u32),
+                w: &mut [$w],
+                m: &mut [$m],
+                g: &[f32]
+            )),
+        }
+    };
+}
