@@ -115,8 +115,9 @@ def train(
             # that is left if a callback ends training here; `save`, which also does so, then
             # changes nothing when a callback keeps a copy of each epoch.
             core.finish()
-            recall = engine.recall(network, plan.probe.x, plan.probe.rows, 1)
+            # The probe scores every output: it is measurement, not training.
             seconds = time.perf_counter() - start
+            recall = engine.recall(network, plan.probe.x, plan.probe.rows, 1)
             logs = {
                 "loss": measured["loss"],
                 "active_fraction": measured["active_fraction"],

@@ -238,11 +238,13 @@ impl SamplerConfig {
             }
             Self::Oracle { n_active, random_share, .. } => {
                 n_active.get_or_insert(active(units));
-                random_share.get_or_insert(RANDOM_SHARE);
+                let share = random_share_of(n_active.unwrap_or(units));
+                random_share.get_or_insert(share);
             }
             Self::Lsh(lsh) => {
                 lsh.resolve_active(units);
-                lsh.random_share.get_or_insert(RANDOM_SHARE);
+                let share = random_share_of(lsh.min_active.unwrap_or(units));
+                lsh.random_share.get_or_insert(share);
                 lsh.tables.resolve(dense, units, seed);
                 lsh.rebuild.resolve(units);
             }
@@ -253,8 +255,14 @@ impl SamplerConfig {
 /// Below this many outputs a dense product is cheaper than finding the few that matter.
 const DENSE_BELOW: usize = 1000;
 
-/// Half for the hard ones, half for the tail of the softmax.
-const RANDOM_SHARE: f32 = 0.5;
+/// Half for the hard ones, half for the tail of the softmax. Of many, fewer are hard: those are other
+/// rows for each sample, while a block shares the random ones.
+fn random_share_of(n_active: usize) -> f32 {
+    1.0 - 0.5_f32.min(MOST_FOUND / n_active as f32)
+}
+
+/// Neurons that are found for a sample, at most.
+const MOST_FOUND: f32 = 128.0;
 
 /// A few in a thousand: the found ones hold nearly all of the softmax, and the random ones stand
 /// for the rest whatever their number.

@@ -1,8 +1,8 @@
 //! Hash tables as flat arrays: for each table, the ids ordered by bucket, and where buckets start.
 //!
 //! A table is built from the stored codes by counting sort. Tables are built in parallel, each by
-//! one task. All rows stand in the arrays whatever the cap of a bucket: of a bucket that holds more, the ids that
-//! count stand first (a reservoir) or last (first in, first out), and only those are handed out.
+//! one task. All rows stand in the arrays whatever the cap of a bucket: of a bucket that holds more,
+//! the ids that count stand first (a reservoir) or last (first in, first out), and only those are handed out.
 
 mod codes;
 mod overlay;
@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use crate::config::{BucketPolicy, TablesConfig};
 use crate::rng::{Rng, Stream};
-use crate::rows::{SHARDS, Stripes};
+use crate::rows::{Lines, SHARDS, Stripes};
 
 use codes::Codes;
 use overlay::Overlay;
@@ -79,7 +79,7 @@ pub struct HashTables {
     cap: Cap,
     codes: Codes,
     starts: Vec<u32>,
-    ids: Vec<u32>,
+    ids: Lines,
     /// Rows that no table shall hold, by slot.
     removed: Vec<bool>,
     overlay: Overlay,
@@ -97,7 +97,7 @@ impl HashTables {
             cap: Cap::NONE,
             codes: Codes::new(stripes, n_tables),
             starts: vec![0; n_tables * (n_buckets + 1)],
-            ids: vec![0; n_tables * stripes.rows()],
+            ids: Lines::of_words(n_tables * stripes.rows()),
             removed: vec![false; stripes.slots()],
             overlay: Overlay::new(n_tables),
         }
@@ -128,7 +128,8 @@ impl HashTables {
         let Self { stripes, n_buckets, cap, codes, starts, ids, removed, overlay, .. } = self;
         overlay.clear();
         let removed = if removed.contains(&true) { &removed[..] } else { &[] };
-        let tables = starts.par_chunks_mut(*n_buckets + 1).zip(ids.par_chunks_mut(stripes.rows()));
+        let ids = ids.as_mut_words().par_chunks_mut(stripes.rows());
+        let tables = starts.par_chunks_mut(*n_buckets + 1).zip(ids);
         tables.enumerate().for_each(|(table, (starts, ids))| {
             sort::sort((codes, table), (*stripes, removed), starts, ids);
             if cap.policy == BucketPolicy::Reservoir {
@@ -193,7 +194,7 @@ impl HashTables {
         let at = table * (self.n_buckets + 1) + code as usize;
         let (start, end) = (self.starts[at] as usize, self.starts[at + 1] as usize);
         let first = table * self.stripes.rows();
-        &self.ids[first + start..first + end]
+        &self.ids.as_words()[first + start..first + end]
     }
 }
 

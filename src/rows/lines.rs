@@ -1,20 +1,25 @@
-//! Memory for many rows.
+//! Memory for many rows, or for the tables that find them.
 //!
-//! Rows are read at random, and a layer is larger than what the address translation of a
+//! Both are read at random, and a layer is larger than what the address translation of a
 //! processor covers in pages of 4 KiB; so large memory asks for huge pages. That is a wish: where
 //! the system has none, or is no Unix, ordinary memory serves as well.
 
 use bytemuck::{Zeroable, cast_slice, cast_slice_mut};
 use memmap2::MmapMut;
+use rayon::prelude::*;
 
 use super::matrix::Line;
 
 /// Memory of this size and more is mapped on its own: below, huge pages would be half empty.
 const LARGE: usize = 8 << 20;
 
+/// Bytes of a huge page, and of an ordinary one, on common systems.
+const HUGE: usize = 2 << 20;
+const SMALL: usize = 4 << 10;
+
 /// Lines of zeros, to begin with.
 #[derive(Debug)]
-pub(super) enum Lines {
+pub(crate) enum Lines {
     Small(Vec<Line>),
     Large(MmapMut),
 }
@@ -24,12 +29,28 @@ impl Lines {
     pub(super) fn zeros(n: usize) -> Self {
         let bytes = n * size_of::<Line>();
         if bytes >= LARGE
-            && let Ok(pages) = MmapMut::map_anon(bytes)
+            && let Ok(mut pages) = MmapMut::map_anon(bytes)
         {
             wish_for_huge(&pages);
+            touch(&mut pages);
             return Self::Large(pages);
         }
         Self::Small(vec![Line::zeroed(); n])
+    }
+
+    /// Room for `n` numbers of 32 bits, and a few more to the end of the last line.
+    pub(crate) fn of_words(n: usize) -> Self {
+        Self::zeros((n * size_of::<u32>()).div_ceil(size_of::<Line>()))
+    }
+
+    /// Everything as numbers of 32 bits.
+    pub(crate) fn as_words(&self) -> &[u32] {
+        cast_slice(self.as_slice())
+    }
+
+    /// Everything as numbers of 32 bits.
+    pub(crate) fn as_mut_words(&mut self) -> &mut [u32] {
+        cast_slice_mut(self.as_mut_slice())
     }
 
     pub(super) fn as_slice(&self) -> &[Line] {
@@ -45,6 +66,14 @@ impl Lines {
             Self::Large(pages) => cast_slice_mut(pages),
         }
     }
+}
+
+/// Asks for every page now, on all threads: a step that is the first to touch a page would wait
+/// until the system has cleared it.
+fn touch(pages: &mut [u8]) {
+    pages.par_chunks_mut(HUGE).for_each(|huge| {
+        huge.iter_mut().step_by(SMALL).for_each(|byte| *byte = 0);
+    });
 }
 
 /// Refusal costs speed only.

@@ -7,7 +7,7 @@ use crate::simd::LANES;
 /// One cache line.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C, align(64))]
-pub(super) struct Line(pub(super) [f32; LANES]);
+pub(crate) struct Line(pub(super) [f32; LANES]);
 
 /// A matrix whose rows start at cache lines.
 #[derive(Clone, Debug, Default)]

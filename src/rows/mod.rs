@@ -22,7 +22,7 @@ use crate::config::Dtype;
 use crate::rng::{Rng, Stream};
 use crate::simd::{Bf16, Kernels, LANES};
 
-use lines::Lines;
+pub(crate) use lines::Lines;
 use matrix::Line;
 
 pub use matrix::Matrix;

@@ -68,7 +68,7 @@ impl HashTables {
     pub fn bytes(&self) -> usize {
         self.codes.bytes()
             + size_of_val(self.starts.as_slice())
-            + size_of_val(self.ids.as_slice())
+            + size_of_val(self.ids.as_words())
             + size_of_val(self.removed.as_slice())
             + self.overlay.bytes()
     }
