@@ -20,7 +20,7 @@ use super::products::Products;
 
 /// Rows that are asked for before they are needed: a row of the optimiser is three streams from
 /// random places in memory.
-const AHEAD: usize = 2;
+const AHEAD: usize = 4;
 
 /// Reusable memory of an update.
 #[derive(Debug)]
@@ -53,13 +53,23 @@ impl UpdateScratch {
     /// differs from step to step.
     pub(super) fn make_room(&mut self, stride: usize, sparse: bool) {
         self.sums.ensure(Sums::default);
-        for Sums { gradient, columns } in self.sums.all_mut() {
+        for Sums { gradient, columns, .. } in self.sums.all_mut() {
             if sparse {
                 columns.make_room(stride);
             } else {
                 gradient.clear();
                 gradient.resize(stride, 0.0);
             }
+        }
+    }
+
+    /// Makes room for the places of all `rows` of a shard, on every thread.
+    fn make_places(&mut self, rows: usize) {
+        for Sums { places, bias_gradients, .. } in self.sums.all_mut() {
+            places.clear();
+            places.reserve(rows);
+            bias_gradients.clear();
+            bias_gradients.reserve(rows);
         }
     }
 }
@@ -69,6 +79,9 @@ impl UpdateScratch {
 pub(super) struct Sums {
     pub(super) gradient: Vec<f32>,
     columns: ColumnSum,
+    /// Places of the rows of a shard that were changed, and the gradients of their biases.
+    places: Vec<u32>,
+    bias_gradients: Vec<f32>,
 }
 
 /// What changes: weights, biases where there are any, and the marks of moved rows.
@@ -114,7 +127,7 @@ impl Target<'_> {
         let tasks = weights.zip(bias).zip(moved).enumerate();
         let room = &scratch.sums;
         tasks.for_each(|(shard, ((mut weights, mut bias), mut moved))| {
-            room.with(|Sums { gradient, columns: ColumnSum { columns, .. } }| {
+            room.with(|Sums { gradient, columns: ColumnSum { columns, .. }, .. }| {
                 let mut from = 0;
                 while let Some((local, coefs)) = sums.take(shard, from, gradient) {
                     if matches!(inputs, BatchInputs::Sparse { .. }) {
@@ -151,7 +164,9 @@ impl Target<'_> {
             return self.race(sums, (kernels, update), parts, inputs, scratch);
         }
         let sparse = matches!(inputs, BatchInputs::Sparse { .. });
-        scratch.make_room(self.weights.weights().stride(), sparse);
+        let rows = self.weights.weights();
+        scratch.make_room(rows.stride(), sparse);
+        scratch.make_places(rows.stripes().per_shard());
         let UpdateScratch { shards, sums, .. } = scratch;
         let bias = each(self.bias.map(Param::shards_mut));
         let moved = each(self.moved);
@@ -162,7 +177,9 @@ impl Target<'_> {
             touched.gather(shard, parts());
             watch.lap(Phase::Transpose);
             let mut coming = touched.iter().map(|(local, ..)| local).skip(AHEAD);
-            sums.with(|Sums { gradient, columns: sum }| {
+            sums.with(|Sums { gradient, columns: sum, places, bias_gradients }| {
+                places.clear();
+                bias_gradients.clear();
                 for (local, samples, coefs) in touched.iter() {
                     if let Some(coming) = coming.next() {
                         weights.prefetch(kernels, coming);
@@ -179,13 +196,15 @@ impl Target<'_> {
                         weights.update_columns(kernels, update, local, columns, floats);
                         sum.clear();
                     }
-                    if let Some(bias) = &mut bias {
-                        bias.update(kernels, update, local, &mut [coefs.iter().sum()]);
-                    }
+                    places.push(local as u32);
+                    bias_gradients.push(coefs.iter().sum());
                     if let Some(moved) = &mut moved {
                         moved[local] = true;
                     }
-                    watch.phases.rows_updated += 1;
+                }
+                watch.phases.rows_updated += places.len() as u64;
+                if let Some(bias) = &mut bias {
+                    bias.update_numbers(kernels, update, places, bias_gradients);
                 }
             });
             watch.lap(Phase::Update);

@@ -225,21 +225,32 @@ impl ParamShard<'_> {
         }
         clip_columns(&update.clip, columns, gradient);
         let row = Row::new(update);
-        let Stored { mut w, mut m, mut v, id, .. } = self.stored(local);
+        let Stored { w, m, v, id, .. } = self.stored(local);
         let key = keys(update.t, id).next_u64();
-        let mut room = [[0.0; Numbers::STRETCH]; 4];
-        for columns in columns.chunks(Numbers::STRETCH) {
-            let [w_room, m_room, v_room, g] =
-                room.each_mut().map(|room| &mut room[..columns.len()]);
-            w.gather(columns, w_room);
-            m.gather(columns, m_room);
-            v.gather(columns, v_room);
-            g.iter_mut().zip(columns).for_each(|(g, &j)| *g = gradient[j as usize]);
-            row.change(kernels, &mut Entries { w: w_room, m: m_room, v: v_room }, g);
-            w.scatter((key, 0), columns, w_room);
-            m.scatter((key, 1), columns, m_room);
-            v.scatter((key, 2), columns, v_room);
+        let gradient = columns.iter().map(|&j| gradient[j as usize]);
+        change_places(kernels, (&row, key), [w, m, v], columns, gradient);
+    }
+
+    /// Changes rows of a single number, as biases are: those at the places `locals`, all different,
+    /// by their `gradients`, many at a time.
+    pub fn update_numbers(
+        &mut self,
+        kernels: &Kernels,
+        update: &Update,
+        locals: &[u32],
+        gradients: &mut [f32],
+    ) {
+        let clips = update.clip.value.is_some() || update.clip.norm.is_some();
+        if clips || !self.stamps.is_empty() || !self.of_rows.is_empty() {
+            for (&local, gradient) in locals.iter().zip(gradients.chunks_mut(1)) {
+                self.update(kernels, update, local as usize, gradient);
+            }
+            return;
         }
+        let numbers = [self.w.all_mut(), self.m.all_mut(), self.v.all_mut()];
+        let gradients = gradients.iter().copied();
+        // Numbers of single rows are floats, which are not rounded.
+        change_places(kernels, (&Row::new(update), 0), numbers, locals, gradients);
     }
 
     /// The steps that the row at place `local` has seen; it sees the current one now.
@@ -279,5 +290,27 @@ impl ParamShard<'_> {
             let g = &gradient[first..last];
             row.change(kernels, &mut Entries { w, m, v: &mut [] }, g);
         });
+    }
+}
+
+/// Does `row` to the numbers at `places`, all different, each of which has a gradient.
+fn change_places(
+    kernels: &Kernels,
+    (row, key): (&Row<'_>, u64),
+    [mut w, mut m, mut v]: [Numbers<'_>; 3],
+    places: &[u32],
+    mut gradients: impl Iterator<Item = f32>,
+) {
+    let mut room = [[0.0; Numbers::STRETCH]; 4];
+    for places in places.chunks(Numbers::STRETCH) {
+        let [w_room, m_room, v_room, g] = room.each_mut().map(|room| &mut room[..places.len()]);
+        w.gather(places, w_room);
+        m.gather(places, m_room);
+        v.gather(places, v_room);
+        g.iter_mut().zip(&mut gradients).for_each(|(g, gradient)| *g = gradient);
+        row.change(kernels, &mut Entries { w: w_room, m: m_room, v: v_room }, g);
+        w.scatter((key, 0), places, w_room);
+        m.scatter((key, 1), places, m_room);
+        v.scatter((key, 2), places, v_room);
     }
 }

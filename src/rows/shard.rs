@@ -61,6 +61,11 @@ impl<'a> Shard<'a> {
         }
     }
 
+    /// All numbers, to be changed.
+    pub(crate) fn all_mut(&mut self) -> Numbers<'_> {
+        self.numbers.part(0, usize::MAX)
+    }
+
     /// The row at place `local`, to be changed; no numbers if there is none.
     pub(crate) fn row_mut(&mut self, local: usize) -> Numbers<'_> {
         self.numbers.part(local * self.stride, self.stride)
