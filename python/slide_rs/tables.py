@@ -65,7 +65,8 @@ class Tables(_Aliases):
         Scale rows and queries to length 1. The codes of SimHash stay, but lengths no longer count
         in the ranking of ``strategy="topk"``, which is then by angle alone.
     append_bias : bool
-        Hash rows with their bias as one more coordinate, in which queries have a 1.
+        Hash rows with their bias as one more coordinate. It is scaled down, and that of the queries
+        up from 1, where biases are large against the weights; the score stays the same.
     mips : bool
         Bring all rows to one length by one more coordinate, in which queries have a 0, so that
         the nearest row by angle is the one of the highest score (Neyshabur and Srebro, "On

@@ -19,7 +19,15 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "name",
-    ["amazon670k.py", "curves.py", "latency.py", "mnist.py", "optimizers.py", "precision.py"],
+    [
+        "amazon670k.py",
+        "curves.py",
+        "latency.py",
+        "mnist.py",
+        "optimizers.py",
+        "output_layer.py",
+        "precision.py",
+    ],
 )
 def test_help_is_how_it_is_called(name: str) -> None:
     found = run(name, "--help")
