@@ -184,10 +184,10 @@ impl RebuildConfig {
         ensure(self.redraw != Some(0), "rebuild.redraw", 0, "at least 1")
     }
 
-    /// Inserting all rows costs about as much as training on `units / 150` samples, that is half of
-    /// `units / 20,000` batches; this keeps it below a tenth.
+    /// Inserting all rows costs about as much as training on `units / 100` samples, or `units / 25,000`
+    /// batches; this keeps it below a tenth.
     pub(super) fn resolve(&mut self, units: usize) {
-        self.every.get_or_insert((units as u64 / 4000).clamp(8, 1000));
+        self.every.get_or_insert((units as u64 / 2000).clamp(8, 1000));
         self.growth.get_or_insert(1.1);
     }
 }

@@ -14,9 +14,7 @@ use std::arch::aarch64::{
 };
 use std::arch::is_aarch64_feature_detected;
 
-use super::{
-    Bf16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, products, updates,
-};
+use super::{Bf16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, products, updates};
 
 /// Proof of NEON. A vector is four quarters, so that the kernels see sixteen lanes.
 #[derive(Clone, Copy)]
@@ -174,12 +172,12 @@ impl Isa for Neon {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, x: &[T; LANES]) {
+    fn prefetch<T>(self, x: &T) {
         // SAFETY: a prefetch changes nothing but the cache, and may name any address.
         unsafe {
             std::arch::asm!(
                 "prfm pldl1keep, [{address}]",
-                address = in(reg) x.as_ptr(),
+                address = in(reg) std::ptr::from_ref(x),
                 options(nostack, readonly, preserves_flags),
             );
         }

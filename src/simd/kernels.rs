@@ -225,6 +225,10 @@ pub(super) fn prefetch<I: Isa>(isa: I, x: &[f32]) {
     for chunk in chunks {
         isa.prefetch(chunk);
     }
+    // Where `x` does not begin with a line, its last numbers lie in one more.
+    if let Some(last) = x.last() {
+        isa.prefetch(last);
+    }
 }
 
 #[inline(always)]

@@ -67,7 +67,7 @@ trait Isa: Copy {
         self.load(&columns::one_by_one(row, lanes))
     }
     /// Asks for the start of `x` to be brought near, without waiting for it.
-    fn prefetch<T>(self, x: &[T; LANES]);
+    fn prefetch<T>(self, x: &T);
     /// `a + b`
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a - b`

@@ -22,9 +22,7 @@ use std::arch::x86_64::{
 };
 
 use super::columns::Lanes;
-use super::{
-    Bf16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, products, updates,
-};
+use super::{Bf16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, products, updates};
 
 /// To the nearest integer, halves to the even one.
 const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
@@ -128,9 +126,9 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, x: &[T; LANES]) {
+    fn prefetch<T>(self, x: &T) {
         // SAFETY: SSE is part of x86-64, and a prefetch may name any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(x.as_ptr().cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast()) }
     }
 
     #[inline(always)]
@@ -299,9 +297,9 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, x: &[T; LANES]) {
+    fn prefetch<T>(self, x: &T) {
         // SAFETY: SSE is part of x86-64, and a prefetch may name any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(x.as_ptr().cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast()) }
     }
 
     #[inline(always)]
