@@ -114,7 +114,7 @@ pub enum Strategy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fill {
-    /// Drawn without replacement, anew for each sample.
+    /// Drawn without replacement.
     Random,
     /// Not at all: fewer are computed.
     None,

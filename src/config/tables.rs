@@ -28,7 +28,7 @@ pub struct TablesConfig {
     pub center: bool,
     /// Whether vectors are scaled to norm 1, the additional coordinate included.
     pub normalize: bool,
-    /// Whether rows carry their bias, and queries a 1, as one more coordinate.
+    /// Whether rows carry their bias as one more coordinate, and queries what it is multiplied with.
     pub append_bias: bool,
     /// Whether rows are brought to one length by one more coordinate, in which queries are 0.
     pub mips: bool,

@@ -1,8 +1,8 @@
 //! Samplers: which neurons of the wide layer a sample computes.
 //!
 //! An active set is the labels of the sample, then what the sampler finds, then random neurons.
-//! All numbers come from the sample's own generator, so two samples get different ones, and the
-//! same sample the same ones on any thread.
+//! All numbers come from the generator of the sample or, where a block of samples shares its random
+//! neurons, of the block; so they are the same ones on any thread.
 
 mod correct;
 mod fill;
