@@ -35,7 +35,11 @@ fn cases() -> Vec<(String, NetworkConfig)> {
             for stack in STACKS {
                 for (norm, bias) in [(0.0, true), (1.5, true), (0.0, false), (1.5, false)] {
                     let sampler = |turn: usize, n| match (cases.len() + turn) % 5 {
-                        0 => SamplerConfig::Uniform { n_active: Some(n), log_q: false, shared_negatives: false },
+                        0 => SamplerConfig::Uniform {
+                            n_active: Some(n),
+                            log_q: false,
+                            shared_negatives: false,
+                        },
                         1 => common::uniform(n),
                         2 => SamplerConfig::Full {},
                         _ => common::lsh_alone(n),

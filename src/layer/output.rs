@@ -1,9 +1,9 @@
 //! A sampled layer as the output of a network: its loss and retrieval.
 
 use crate::config::Loss;
-use crate::rng::{Rng, Stream};
 use crate::lsh::Index;
 use crate::phases::Phase;
+use crate::rng::{Rng, Stream};
 use crate::sampler::{Drawn, Pool, Query};
 use crate::simd::Kernels;
 use crate::tape::{BLOCK, Tape};

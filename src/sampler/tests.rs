@@ -84,7 +84,8 @@ fn choose(sampler: &Sampler, labels: &[u32], item: u64, active: &mut Vec<u32>) -
     let (mut rng, mut scratch) = (Rng::new(0, Stream::Sampler, 0, item), scratch());
     let pool = &pool();
     let exact = &mut best;
-    let mut query = Query { labels, codes: &codes, units: UNITS, pool: Some(pool), shared: &[], exact };
+    let mut query =
+        Query { labels, codes: &codes, units: UNITS, pool: Some(pool), shared: &[], exact };
     let drawn = sampler.choose(&mut query, &mut rng, &mut scratch, active);
     assert!(scratch.votes.iter().all(|&v| v == 0));
     drawn
@@ -96,7 +97,8 @@ fn retrieve(sampler: &Sampler, codes: &[u16], item: u64) -> Vec<u32> {
     let pool = &pool();
     let mut found = vec![];
     let exact = &mut best;
-    let mut query = Query { labels: &[], codes, units: UNITS, pool: Some(pool), shared: &[], exact };
+    let mut query =
+        Query { labels: &[], codes, units: UNITS, pool: Some(pool), shared: &[], exact };
     sampler.retrieve(&mut query, 0, &mut rng, &mut scratch, &mut found);
     assert!(scratch.votes.iter().all(|&v| v == 0));
     found
@@ -128,7 +130,11 @@ fn samplers() -> Vec<SamplerConfig> {
         lsh(Strategy::Union, 60, 20),
         SamplerConfig::Uniform { n_active: Some(60), log_q: true, shared_negatives: false },
         SamplerConfig::LogUniform { n_active: Some(60), log_q: true },
-        SamplerConfig::Oracle { n_active: Some(60), random_share: Some(0.25), shared_negatives: false },
+        SamplerConfig::Oracle {
+            n_active: Some(60),
+            random_share: Some(0.25),
+            shared_negatives: false,
+        },
     ]
 }
 
@@ -188,7 +194,11 @@ fn all_neurons_can_be_active() {
     for config in [
         lsh(Strategy::Topk, UNITS, 3),
         SamplerConfig::LogUniform { n_active: Some(UNITS), log_q: true },
-        SamplerConfig::Oracle { n_active: Some(UNITS), random_share: Some(0.5), shared_negatives: false },
+        SamplerConfig::Oracle {
+            n_active: Some(UNITS),
+            random_share: Some(0.5),
+            shared_negatives: false,
+        },
         SamplerConfig::Full {},
     ] {
         let mut active = vec![];
@@ -258,7 +268,11 @@ fn vanilla_takes_whole_buckets_of_tables_in_random_order() {
 
 #[test]
 fn the_oracle_finds_the_best() {
-    let sampler = build(&SamplerConfig::Oracle { n_active: Some(60), random_share: Some(0.25), shared_negatives: false });
+    let sampler = build(&SamplerConfig::Oracle {
+        n_active: Some(60),
+        random_share: Some(0.25),
+        shared_negatives: false,
+    });
     assert!(retrieve(&sampler, &[], 0).into_iter().eq((455..500).rev()));
     let mut active = vec![];
     let drawn = choose(&sampler, &[0, 499], 0, &mut active);
@@ -357,7 +371,8 @@ fn of_a_bucket_that_is_read_in_part_every_neuron_is_read_equally_often() {
 
 #[test]
 fn uniform_draws_every_neuron_equally_often() {
-    let sampler = build(&SamplerConfig::Uniform { n_active: Some(60), log_q: true, shared_negatives: false });
+    let sampler =
+        build(&SamplerConfig::Uniform { n_active: Some(60), log_q: true, shared_negatives: false });
     let (draws, mut counts) = (4000, vec![0_u32; UNITS]);
     for item in 0..draws {
         for id in retrieve(&sampler, &[], item) {
@@ -373,12 +388,17 @@ fn uniform_draws_every_neuron_equally_often() {
 
 #[test]
 fn uniform_corrects_by_the_probability_of_being_drawn() {
-    let sampler = build(&SamplerConfig::Uniform { n_active: Some(60), log_q: true, shared_negatives: false });
+    let sampler =
+        build(&SamplerConfig::Uniform { n_active: Some(60), log_q: true, shared_negatives: false });
     let labels: Vec<u32> = (0..10).collect();
     let drawn = choose(&sampler, &labels, 0, &mut vec![]);
     assert_eq!(drawn, Drawn::new(10, 50, UNITS, Law::Fill));
     assert_eq!(drawn.log_q(), (50.0_f64 / 490.0).ln() as f32);
-    let sampler = build(&SamplerConfig::Uniform { n_active: Some(60), log_q: false, shared_negatives: false });
+    let sampler = build(&SamplerConfig::Uniform {
+        n_active: Some(60),
+        log_q: false,
+        shared_negatives: false,
+    });
     assert_eq!(choose(&sampler, &labels, 0, &mut vec![]).log_q(), 0.0);
 }
 

@@ -14,9 +14,7 @@ use std::arch::aarch64::{
 };
 use std::arch::is_aarch64_feature_detected;
 
-use super::{
-    Bf16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, products, updates,
-};
+use super::{Bf16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, products, updates};
 
 /// Proof of NEON. A vector is four quarters, so that the kernels see sixteen lanes.
 #[derive(Clone, Copy)]

@@ -1,9 +1,7 @@
 //! Sixteen lanes in an array: runs anywhere, and is what the others are compared with.
 
 use super::words::Words;
-use super::{
-    Bf16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, products, updates,
-};
+use super::{Bf16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, products, updates};
 
 #[derive(Clone, Copy)]
 struct Portable;

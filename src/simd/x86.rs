@@ -22,9 +22,7 @@ use std::arch::x86_64::{
 };
 
 use super::columns::Lanes;
-use super::{
-    Bf16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, products, updates,
-};
+use super::{Bf16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, products, updates};
 
 /// To the nearest integer, halves to the even one.
 const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;

@@ -35,7 +35,8 @@ fn estimate(repeats: u64, config: impl Fn(u64) -> SamplerConfig) -> Estimate {
         let codes = codes_of(&sampler, &x);
         let (mut rng, mut active) = (Rng::new(8, Stream::Sampler, 0, item), vec![]);
         let exact = &mut best;
-        let mut query = Query { labels: &LABELS, codes: &codes, units: UNITS, pool: None, shared: &[], exact };
+        let mut query =
+            Query { labels: &LABELS, codes: &codes, units: UNITS, pool: None, shared: &[], exact };
         let drawn = sampler.choose(&mut query, &mut rng, &mut scratch, &mut active);
         let mut logits: Vec<f32> = active.iter().map(logit).collect();
         sampler.correct(&drawn, (&active, LABELS.len()), None, length, &mut logits);
@@ -67,7 +68,11 @@ const STRATEGIES: [Strategy; 4] =
 fn random_samplers_are_calibrated() {
     for n_active in [60, 450] {
         for config in [
-            SamplerConfig::Uniform { n_active: Some(n_active), log_q: true, shared_negatives: false },
+            SamplerConfig::Uniform {
+                n_active: Some(n_active),
+                log_q: true,
+                shared_negatives: false,
+            },
             SamplerConfig::LogUniform { n_active: Some(n_active), log_q: true },
         ] {
             let estimate = estimate(1000, |_| config.clone());
@@ -116,7 +121,8 @@ fn a_limit_that_the_candidates_set_costs_little_calibration() {
 #[test]
 fn without_correction_the_sum_is_far_off() {
     // That the tests above can fail at all.
-    let uniform = SamplerConfig::Uniform { n_active: Some(60), log_q: false, shared_negatives: false };
+    let uniform =
+        SamplerConfig::Uniform { n_active: Some(60), log_q: false, shared_negatives: false };
     let all = LshConfig { log_q: LogQ::None, ..tables_of(Strategy::Union, [UNITS, 1], UNITS) };
     for estimate in [estimate(100, |_| uniform.clone()), estimate(100, |seed| seeded(&all, seed))] {
         assert!(estimate.off < -10.0 * estimate.error, "{estimate:?}");
