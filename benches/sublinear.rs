@@ -43,7 +43,7 @@ fn main() {
         println!("{:>9} | {heads} | {heads}", "rows of W");
         let mut base = None;
         for &width in widths {
-            let mut step = Step::new(kernels, width);
+            let mut step = Step::new(&kernels, width);
             let new = random_sets(width);
             let costs = [step.time(&new[..1]), step.time(&new)];
             let base = base.get_or_insert(costs);
@@ -80,7 +80,7 @@ struct Step {
 }
 
 impl Step {
-    fn new(kernels: Kernels, width: usize) -> Self {
+    fn new(kernels: &Kernels, width: usize) -> Self {
         let config = OutputConfig {
             units: width,
             bias: false,
@@ -100,7 +100,7 @@ impl Step {
         let mut x = Matrix::zeros(1, INPUTS);
         Rng::new(0, Stream::Probe, 0, 0).fill_normal(1.0, x.row_mut(0));
         Self {
-            kernels,
+            kernels: *kernels,
             layer: Sampled::output(&config, place),
             update: Update::new(&OPTIMIZER, 1e-6, 1),
             x,

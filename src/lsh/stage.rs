@@ -1,10 +1,10 @@
 //! Rows on their way to the hash functions: gathered, and brought to the form that is hashed.
 //!
 //! In this order, each step only where it was asked for. The bias becomes one more coordinate,
-//! balanced against the weights ([`Transform::balance`]); queries have the other factor there. A row is scaled to length 1, so that inner products with it are those
-//! of its direction. The mean row is subtracted, which changes all inner products with a query by
-//! the same amount, and leaves angles that differ more than before where all rows share a
-//! direction. One more coordinate makes all rows equally long; queries have a 0 there, so that the
+//! balanced against the weights ([`Transform::balance`]); queries have the other factor there. A
+//! row is scaled to length 1, so that inner products with it are those of its direction. The mean
+//! row is subtracted, which changes all inner products with a query by the same amount, and leaves
+//! angles that differ more than before where all rows share a direction. One more coordinate makes all rows equally long; queries have a 0 there, so that the
 //! order of the angles is that of the inner products (Neyshabur and Srebro, "On symmetric and
 //! asymmetric LSHs for inner product search", ICML 2015; the idea to add coordinates is from
 //! Shrivastava and Li, "Asymmetric LSH (ALSH) for sublinear time maximum inner product search",
@@ -50,6 +50,8 @@ pub(super) struct Transform {
     longest: f32,
     /// The sum of the rows of each shard.
     sums: Vec<f64>,
+    /// Room for one row.
+    row: Vec<f32>,
 }
 
 impl Transform {
@@ -58,7 +60,8 @@ impl Transform {
         let mean = vec![0.0; if center { shape.width + 1 } else { 0 }];
         let sums = vec![0.0; mean.len() * SHARDS];
         let (unit, expected, longest) = (1.0, 1.0, 0.0);
-        Self { append_bias, normalize, center, mips, unit, expected, mean, longest, sums }
+        let row = Vec::new();
+        Self { append_bias, normalize, center, mips, unit, expected, mean, longest, sums, row }
     }
 
     /// Says how long queries are.
@@ -82,13 +85,14 @@ impl Transform {
     pub(super) fn balance(&mut self, kernels: &Kernels, (weights, bias): Layer<'_>) -> bool {
         let mut unit = 1.0;
         if let Some(bias) = bias.filter(|_| self.append_bias) {
-            let (rows, mut row) = (weights.stripes().rows(), vec![0.0; weights.stride()]);
+            let (rows, row) = (weights.stripes().rows(), &mut self.row);
+            row.resize(weights.stride(), 0.0);
             let n = BALANCED.min(rows);
             let (mut of_weights, mut of_biases) = (0.0, 0.0);
             for i in 0..n {
                 let id = (i * rows / n) as u32;
-                weights.read(kernels, id, &mut row);
-                of_weights += f64::from((kernels.dot)(&row, &row));
+                weights.read(kernels, id, row);
+                of_weights += f64::from((kernels.dot)(row, row));
                 of_biases += f64::from(bias.row(id)[0]).powi(2);
             }
             let best = f64::from(self.expected).sqrt() * (of_biases / of_weights).powf(0.25);

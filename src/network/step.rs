@@ -214,7 +214,9 @@ impl Network {
         let Self { kernels, hidden, output, optimizers, workspace, .. } = self;
         let Workspace { tapes, blocks, layers, update, bias_gradient, few, phases, .. } = workspace;
         let tapes = &mut tapes[..*blocks];
-        tapes.iter_mut().for_each(|tape| phases.merge(&tape.watch.take()));
+        for tape in &mut *tapes {
+            phases.merge(&tape.watch.take());
+        }
         let tapes = &*tapes;
         for (i, (layer, optimizer)) in hidden.iter_mut().zip(&*optimizers).enumerate() {
             let parts = || tapes.iter().map(move |tape| &tape.edges[i]);

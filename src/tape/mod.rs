@@ -153,14 +153,14 @@ pub enum LayerTape {
     /// Of a dense layer.
     Dense(DenseTape),
     /// Of a sampled one.
-    Sampled(SampledTape),
+    Sampled(Box<SampledTape>),
 }
 
 impl LayerTape {
     fn new(config: &HiddenConfig) -> Self {
         match config {
             HiddenConfig::Dense(layer) => Self::Dense(DenseTape::new(layer.units)),
-            HiddenConfig::Sampled(_) => Self::Sampled(SampledTape::default()),
+            HiddenConfig::Sampled(_) => Self::Sampled(Box::default()),
         }
     }
 }

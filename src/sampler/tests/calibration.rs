@@ -68,11 +68,7 @@ const STRATEGIES: [Strategy; 4] =
 fn random_samplers_are_calibrated() {
     for n_active in [60, 450] {
         for config in [
-            SamplerConfig::Uniform {
-                n_active: Some(n_active),
-                log_q: true,
-                shared_negatives: false,
-            },
+            uniform(n_active, true),
             SamplerConfig::LogUniform { n_active: Some(n_active), log_q: true },
         ] {
             let estimate = estimate(1000, |_| config.clone());
@@ -121,8 +117,7 @@ fn a_limit_that_the_candidates_set_costs_little_calibration() {
 #[test]
 fn without_correction_the_sum_is_far_off() {
     // That the tests above can fail at all.
-    let uniform =
-        SamplerConfig::Uniform { n_active: Some(60), log_q: false, shared_negatives: false };
+    let uniform = uniform(60, false);
     let all = LshConfig { log_q: LogQ::None, ..tables_of(Strategy::Union, [UNITS, 1], UNITS) };
     for estimate in [estimate(100, |_| uniform.clone()), estimate(100, |seed| seeded(&all, seed))] {
         assert!(estimate.off < -10.0 * estimate.error, "{estimate:?}");

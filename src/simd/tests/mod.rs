@@ -225,7 +225,7 @@ const SIZES: [[usize; 3]; 12] = [
 ];
 
 /// `c += a b` with rows farther apart than they are long.
-fn gemm(kernels: Kernels, dims: [usize; 3], a: &[f32], b: &[f32], c: &mut [f32]) {
+fn gemm(kernels: &Kernels, dims: [usize; 3], a: &[f32], b: &[f32], c: &mut [f32]) {
     (kernels.gemm)(dims, a, dims[2] + 3, b, dims[1] + 5, c, dims[1] + 1);
 }
 
@@ -240,7 +240,7 @@ fn gemm_agrees_with_f64_on_every_isa_and_writes_nothing_else() {
         for [m, n, k] in SIZES {
             let (a, b, before) = matrices([m, n, k]);
             let mut c = before.clone();
-            gemm(kernels, [m, n, k], &a, &b, &mut c);
+            gemm(&kernels, [m, n, k], &a, &b, &mut c);
             for (at, got) in c.into_iter().enumerate() {
                 let (row, column) = (at / (n + 1), at % (n + 1));
                 let depth = if column < n { k } else { 0 };
@@ -260,7 +260,7 @@ fn gemm_has_the_same_bits_however_its_rows_columns_and_depth_are_split() {
         for &[m, n, k] in SIZES.iter().filter(|size| !size.contains(&0)) {
             let (a, b, before) = matrices([m, n, k]);
             let mut whole = before.clone();
-            gemm(kernels, [m, n, k], &a, &b, &mut whole);
+            gemm(&kernels, [m, n, k], &a, &b, &mut whole);
             let (rows, columns, depth) = (m / 3, n / 2, k / 2);
             let mut split = before.clone();
             for (from_k, k_part) in [(0, depth), (depth, k - depth)] {
