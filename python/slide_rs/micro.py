@@ -16,6 +16,7 @@ from slide_rs.layers import Dense, SampledDense, SparseInput
 from slide_rs.network import Network
 from slide_rs.peers.slide_net import sampler
 from slide_rs.phases import Phases
+from slide_rs.prior import begin_at_frequencies
 
 __all__ = ["micro"]
 
@@ -65,6 +66,7 @@ def _measure(name: str, n_labels: int, arguments: Namespace) -> tuple[dict[str, 
         seed=arguments.seed,
         threads=arguments.threads,
     )
+    begin_at_frequencies(network, y)
     build = time.perf_counter() - start
     core = engine.core(network)
     core.begin_fit(steps * (arguments.repeats + 1))

@@ -23,7 +23,6 @@ from slide_rs.labels import Targets, check_grades, pattern, targets, weights
 from slide_rs.layers import Layer, check_sampler
 from slide_rs.memory import BATCH, MemoryEstimate, limit, of_config
 from slide_rs.optim import Optimizer
-from slide_rs.prior import begin_at_frequencies
 from slide_rs.samplers import Sampler
 from slide_rs.topk import TopK
 
@@ -132,8 +131,7 @@ class Network:
         Y : CSR matrix or array, list of lists, or integer vector
             Labels of each row. CSR with floats that are not all 1 holds grades: relative relevance
             with softmax, whose target a row's labels share in this ratio; targets with sigmoid (at
-            most 1) and squared; weights of the label's term with the other losses. How often each
-            label occurs sets the output biases before the first step.
+            most 1) and squared; weights of the label's term with the other losses.
         epochs : int, optional
             Passes over the data; 4 for large sets when not given, more for small ones.
         batch_size : int, optional
@@ -188,7 +186,6 @@ class Network:
             validate=validate,
             weight=weight,
         )
-        begin_at_frequencies(self, y, weight)
         self._history = History()
         training.train(self, x, y, plan, chosen, self._history)
         return self._history

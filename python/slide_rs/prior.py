@@ -14,90 +14,99 @@ if TYPE_CHECKING:
 
 __all__ = ["begin_at_frequencies", "output_bias"]
 
-#: Labels that are counted at a time, so that what is made on the way stays small.
-CHUNK = 1 << 20
+#: Below so many occurrences of a label, on average, most labels are too rare to be learned one by
+#: one from where all are equal.
+RARE = 3.0
+
+#: Rows that are counted at a time, so that what is made on the way stays small.
+CHUNK = 1 << 18
 
 
 def begin_at_frequencies(
-    net: Network, y: Targets, weight: NDArray[np.float32] | None = None
+    net: Network,
+    y: Targets,
+    *,
+    rows: NDArray[np.int64] | None = None,
+    weight: NDArray[np.float32] | None = None,
 ) -> None:
-    """Set the output biases of a network by `output_bias`, unless it was trained before."""
+    """Set the output biases of a network that was never trained, where most labels are rare.
+
+    By `output_bias`, if the loss is a softmax and a label occurs less than three times on average.
+    Where labels are frequent, they learn their biases soon enough, and better (decision 0017).
+
+    Parameters
+    ----------
+    net : Network
+        Nothing is done if it has made a step, or has no output biases.
+    y : arrays of `labels.targets`
+        The labels.
+    rows : int64 array, optional
+        The rows of `y` that will be trained on; all when not given.
+    weight : float32 array, optional
+        Weight of each row of `y`.
+    """
     config, core = net.config, net._core
-    if core.steps or not config.output.bias:
+    if core.steps or not config.output.bias or config.loss not in ("softmax", "softmax_per_label"):
         return
-    bias = output_bias(y, config.output.units, config.loss, weight)
+    if len(y[1]) >= RARE * config.output.units:
+        return
+    bias = output_bias(y, config.output.units, rows=rows, weight=weight)
     if bias is not None:
         core.set_output_bias(bias)
 
 
 def output_bias(
-    y: Targets, n_labels: int, loss: str, weight: NDArray[np.float32] | None = None
+    y: Targets,
+    n_labels: int,
+    *,
+    rows: NDArray[np.int64] | None = None,
+    weight: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32] | None:
-    """Return the biases with which an output that knows no features is right about frequencies.
+    """Return the biases with which a softmax that knows no features is right about frequencies.
 
-    With a softmax the log of the share of each label, up to a constant that changes no
-    probability: the mean over the labels of all rows is 0. With a sigmoid the log of the odds. Half
-    of a mean occurrence is added to each. Without it training begins with all labels equally likely, and
-    has to push each of the many rare ones down first; Lin et al., "Focal loss for dense object
+    They are the log of how often each label occurs, half of a mean occurrence added, up to a
+    constant that changes no probability: their mean over the labels of all rows is 0. The labels of
+    a row share one occurrence, by their grades. Lin et al., "Focal loss for dense object
     detection", ICCV 2017, section 3.3, begin so with two classes.
 
     Parameters
     ----------
-    y : arrays of `labels.targets`
-        The labels.
+    y, rows, weight
+        As in `begin_at_frequencies`.
     n_labels : int
         The number of outputs.
-    loss : str
-        As in `Network`.
-    weight : float32 array, optional
-        Weight of each row.
 
     Returns
     -------
     float32 array of shape (n_labels,), or None
-        None for losses that know no probabilities, and where no row has a label.
+        None where no row has a label.
 
     Examples
     --------
     >>> y = np.array([0, 1, 2, 4]), np.array([0, 0, 0, 1])
-    >>> output_bias(y, 3, "softmax").astype(float).round(2).tolist()
+    >>> output_bias(y, 3).astype(float).round(2).tolist()
     [0.2, -0.99, -1.84]
     """
-    if loss not in ("softmax", "softmax_per_label", "sigmoid"):
-        return None
-    counts = _occurrences(y, n_labels, weight, shared=loss == "softmax")
+    counts, seen = np.zeros(n_labels), 0
+    total_rows = len(y[0]) - 1 if rows is None else len(rows)
+    for start in range(0, total_rows, CHUNK):
+        stop = min(start + CHUNK, total_rows)
+        chosen = np.arange(start, stop) if rows is None else rows[start:stop]
+        first = y[0][chosen].astype(np.int64)
+        lengths = y[0][chosen + 1].astype(np.int64) - first
+        of = np.repeat(np.arange(len(chosen)), lengths)
+        place = np.arange(lengths.sum()) + np.repeat(first - (np.cumsum(lengths) - lengths), lengths)
+        mass = np.ones(len(place)) if len(y) == 2 else y[2][place].astype(np.float64)
+        in_row = np.bincount(of, mass, len(chosen))
+        mass /= np.where(in_row > 0.0, in_row, 1.0)[of]
+        if weight is not None:
+            mass *= weight[chosen][of]
+        # Ids are below `n_labels`: `labels.targets` has seen to it.
+        counts += np.bincount(y[1][place], mass, n_labels)
+        seen += len(place)
     total = counts.sum()
     if total == 0.0:
         return None
-    if loss == "sigmoid":
-        rows = float(len(y[0]) - 1 if weight is None else weight.sum(dtype=np.float64))
-        counts = np.minimum(counts, rows)
-        return np.log((counts + 0.5) / (rows - counts + 0.5)).astype(np.float32)
-    bias = np.log(counts + 0.5 * total / len(y[1]))
+    bias = np.log(counts + 0.5 * total / seen)
     bias -= np.dot(bias, counts) / total
     return bias.astype(np.float32)
-
-
-def _occurrences(
-    y: Targets, n_labels: int, weight: NDArray[np.float32] | None, *, shared: bool
-) -> NDArray[np.float64]:
-    """Count the labels by their targets; those of a row share one occurrence, or have one each."""
-    indptr, ids = y[0], y[1]
-    counts = np.zeros(n_labels)
-    start, rows = 0, len(indptr) - 1
-    while start < rows:
-        stop = int(np.searchsorted(indptr, indptr[start] + CHUNK, side="right")) - 1
-        stop = min(max(stop, start + 1), rows)
-        first, last = int(indptr[start]), int(indptr[stop])
-        lengths = np.diff(indptr[start : stop + 1])
-        of_label = np.ones(last - first) if len(y) == 2 else y[2][first:last].astype(np.float64)
-        row = np.repeat(np.arange(stop - start), lengths)
-        if shared:
-            mass = np.bincount(row, of_label, stop - start)
-            of_label /= np.where(mass > 0.0, mass, 1.0)[row]
-        if weight is not None:
-            of_label *= weight[start:stop][row]
-        # Ids are below `n_labels`: `labels.targets` has seen to it.
-        counts += np.bincount(ids[first:last], of_label, n_labels)
-        start = stop
-    return counts

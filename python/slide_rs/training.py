@@ -18,6 +18,7 @@ from slide_rs.callbacks import Callback
 from slide_rs.history import History
 from slide_rs.labels import Targets
 from slide_rs.layers import SampledDense
+from slide_rs.prior import begin_at_frequencies
 
 if TYPE_CHECKING:
     from slide_rs.network import Network
@@ -97,6 +98,7 @@ def train(
     try:
         for callback in callbacks:
             callback.on_train_begin(network, plan.epochs)
+        begin_at_frequencies(network, y, rows=plan.rows, weight=plan.weight)
         core.begin_fit(plan.steps(count))
         for epoch in range(1, plan.epochs + 1):
             for callback in callbacks:

@@ -87,7 +87,7 @@ impl Transform {
         if let Some(bias) = bias.filter(|_| self.append_bias) {
             let (rows, row) = (weights.stripes().rows(), &mut self.row);
             row.resize(weights.stride(), 0.0);
-            let n = BALANCED.min(rows);
+            let n = BALANCED.min(rows).min((BALANCED << 8) / weights.stride().max(1) + 1);
             let (mut of_weights, mut of_biases) = (0.0, 0.0);
             for i in 0..n {
                 let id = (i * rows / n) as u32;

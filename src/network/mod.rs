@@ -218,6 +218,7 @@ impl Network {
     ///
     /// If it has no biases, there are more or fewer values, or one is not finite.
     pub fn set_output_bias(&mut self, values: &[f32]) -> Result<()> {
+        self.settle();
         let units = self.output.units();
         let (_, bias) = self.output.params_mut();
         let fine = bias.is_some() && values.len() == units && values.iter().all(|x| x.is_finite());

@@ -216,6 +216,8 @@ impl Sampler {
         out.clear();
         fill::random(n, (0, units), rng, scratch, out);
         scratch.forget(out);
+        // Of many, ids come in ascending order; a sample that has some of them leaves the last ones.
+        rng.shuffle(out);
     }
 
     /// Appends the active set of one sample: its labels first, then what is found, then random

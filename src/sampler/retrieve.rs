@@ -48,7 +48,8 @@ impl Lsh {
         let all = &candidates[..found];
         // Most candidates were found once, by chance: where those found again are enough, the others
         // are not looked at.
-        let candidates = if again < n { all } else { &repeated[..again] };
+        let (candidates, floor) =
+            if again < n { (all, floor) } else { (&repeated[..again], floor.max(2)) };
         let mut histogram = [0_usize; 256];
         for &id in candidates {
             histogram[votes[id as usize] as usize] += 1;
@@ -146,7 +147,9 @@ impl Lsh {
             // Only so many of those with the most votes are graded.
             let more = |&&other: &&u32| votes[other as usize] > votes[id as usize];
             let fuller = candidates.iter().filter(more).count();
-            1 + ahead.max(fuller / GRADED)
+            // One found once is passed over where enough were found more often.
+            let fewer = if votes[id as usize] == 1 { fuller } else { fuller / GRADED };
+            1 + ahead.max(fewer)
         });
         scratch.forget_found(found);
         rank

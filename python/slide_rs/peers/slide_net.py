@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from slide_rs import engine, layers, samplers
+from slide_rs import engine, layers, prior, samplers
 from slide_rs.network import Network
 
 from .course import Course, Settings
@@ -63,6 +63,7 @@ class SlideNet:
         self.test = _matrix(test, settings)
         self.active: list[float] = []
         steps = settings.epochs * -(-settings.rows // settings.batch_size)
+        prior.begin_at_frequencies(self.network, self.y)
         engine.core(self.network).begin_fit(steps)
 
     def epoch(self, watch: Callable[[int], None]) -> None:
