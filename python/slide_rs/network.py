@@ -23,7 +23,6 @@ from slide_rs.labels import Targets, check_grades, pattern, targets, weights
 from slide_rs.layers import Layer, check_sampler
 from slide_rs.memory import BATCH, MemoryEstimate, limit, of_config
 from slide_rs.optim import Optimizer
-from slide_rs.prior import begin_at_frequencies
 from slide_rs.samplers import Sampler
 from slide_rs.topk import TopK
 
@@ -188,7 +187,6 @@ class Network:
             validate=validate,
             weight=weight,
         )
-        begin_at_frequencies(self, y, weight)
         self._history = History()
         training.train(self, x, y, plan, chosen, self._history)
         return self._history

@@ -19,12 +19,22 @@ CHUNK = 1 << 20
 
 
 def begin_at_frequencies(
-    net: Network, y: Targets, weight: NDArray[np.float32] | None = None
+    net: Network,
+    y: Targets,
+    weight: NDArray[np.float32] | None = None,
+    rows: NDArray[np.int64] | None = None,
 ) -> None:
-    """Set the output biases of a network by `output_bias`, unless it was trained before."""
+    """Set the output biases of a network by `output_bias`, unless it was trained before.
+
+    Where not all `rows` are trained on, the labels of the others do not count.
+    """
     config, core = net.config, net._core
     if core.steps or not config.output.bias:
         return
+    if rows is not None:
+        chosen = np.zeros(len(y[0]) - 1, np.float32)
+        chosen[rows] = 1.0 if weight is None else weight[rows]
+        weight = chosen
     bias = output_bias(y, config.output.units, config.loss, weight)
     if bias is not None:
         core.set_output_bias(bias)
@@ -36,10 +46,11 @@ def output_bias(
     """Return the biases with which an output that knows no features is right about frequencies.
 
     With a softmax the log of the share of each label, up to a constant that changes no
-    probability: the mean over the labels of all rows is 0. With a sigmoid the log of the odds. Half
-    of a mean occurrence is added to each. Without it training begins with all labels equally likely, and
-    has to push each of the many rare ones down first; Lin et al., "Focal loss for dense object
-    detection", ICCV 2017, section 3.3, begin so with two classes.
+    probability: the mean over the labels of all rows is 0. Half of a mean occurrence is added to
+    each. With a sigmoid the log of the odds, after half an occurrence more on both sides. Without
+    it training begins with all labels equally likely, and has to push each of the many rare ones
+    down first; Lin et al., "Focal loss for dense object detection", ICCV 2017, section 3.3, begin
+    so with two classes.
 
     Parameters
     ----------
@@ -65,26 +76,33 @@ def output_bias(
     """
     if loss not in ("softmax", "softmax_per_label", "sigmoid"):
         return None
-    counts = _occurrences(y, n_labels, weight, shared=loss == "softmax")
+    counts, n = _occurrences(y, n_labels, weight, shared=loss == "softmax")
     total = counts.sum()
     if total == 0.0:
         return None
     if loss == "sigmoid":
         rows = float(len(y[0]) - 1 if weight is None else weight.sum(dtype=np.float64))
         counts = np.minimum(counts, rows)
-        return np.log((counts + 0.5) / (rows - counts + 0.5)).astype(np.float32)
-    bias = np.log(counts + 0.5 * total / len(y[1]))
+        odds: NDArray[np.float64] = (counts + 0.5) / (rows - counts + 0.5)
+        return np.log(odds).astype(np.float32)
+    bias: NDArray[np.float64] = np.log(counts + 0.5 * total / n)
     bias -= np.dot(bias, counts) / total
     return bias.astype(np.float32)
 
 
 def _occurrences(
     y: Targets, n_labels: int, weight: NDArray[np.float32] | None, *, shared: bool
-) -> NDArray[np.float64]:
-    """Count the labels by their targets; those of a row share one occurrence, or have one each."""
+) -> tuple[NDArray[np.float64], int]:
+    """Count the labels by their targets; those of a row share one occurrence, or have one each.
+
+    Returns
+    -------
+    tuple
+        The sum for each label, and how many were summed in all: those with a target and a weight.
+    """
     indptr, ids = y[0], y[1]
     counts = np.zeros(n_labels)
-    start, rows = 0, len(indptr) - 1
+    n, start, rows = 0, 0, len(indptr) - 1
     while start < rows:
         stop = int(np.searchsorted(indptr, indptr[start] + CHUNK, side="right")) - 1
         stop = min(max(stop, start + 1), rows)
@@ -98,6 +116,7 @@ def _occurrences(
         if weight is not None:
             of_label *= weight[start:stop][row]
         # Ids are below `n_labels`: `labels.targets` has seen to it.
+        n += np.count_nonzero(of_label)
         counts += np.bincount(ids[first:last], of_label, n_labels)
         start = stop
-    return counts
+    return counts, n

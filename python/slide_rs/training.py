@@ -18,6 +18,7 @@ from slide_rs.callbacks import Callback
 from slide_rs.history import History
 from slide_rs.labels import Targets
 from slide_rs.layers import SampledDense
+from slide_rs.prior import begin_at_frequencies
 
 if TYPE_CHECKING:
     from slide_rs.network import Network
@@ -88,6 +89,7 @@ def train(
     However it ends, by Ctrl-C too, the hash tables hold every neuron where it belongs.
     """
     core = network._core
+    begin_at_frequencies(network, y, plan.weight, plan.rows)
     count = n_rows(x) if plan.rows is None else len(plan.rows)
 
     def on_batch(done: int, total: int, loss: float) -> None:

@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 
 from slide_rs import engine, layers, samplers
 from slide_rs.network import Network
+from slide_rs.prior import begin_at_frequencies
 
 from .course import Course, Settings
 from .rows import Rows
@@ -68,6 +69,7 @@ class SlideNet:
     def epoch(self, watch: Callable[[int], None]) -> None:
         """Train on every row, tables included."""
         core = engine.core(self.network)
+        begin_at_frequencies(self.network, self.y)
         measured = core.train_epoch(
             self.x,
             self.y,
