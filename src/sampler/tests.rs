@@ -2,6 +2,7 @@
 
 mod calibration;
 mod random;
+mod shared;
 
 use super::*;
 use crate::config::{Fill, LshConfig, OptimizerConfig, Strategy, TablesConfig};

@@ -27,16 +27,17 @@ fn estimate(repeats: u64, config: impl Fn(u64) -> SamplerConfig) -> Estimate {
     let whole = exp(&all.iter().map(logit).collect::<Vec<_>>());
 
     let (mut scratch, mut sampler) = (scratch(), build_on(&weights, &config(0)));
-    let mut estimates = vec![];
+    let (mut estimates, mut shared) = (vec![], vec![]);
     for item in 0..repeats {
         if sampler.index().is_some() {
             sampler = build_on(&weights, &config(item));
         }
         let codes = codes_of(&sampler, &x);
         let (mut rng, mut active) = (Rng::new(8, Stream::Sampler, 0, item), vec![]);
-        let exact = &mut best;
-        let mut query =
-            Query { labels: &LABELS, codes: &codes, units: UNITS, pool: None, shared: &[], exact };
+        let mut of_block = Rng::new(8, Stream::SharedNegatives, 0, item);
+        sampler.share(UNITS, &mut of_block, &mut scratch, &mut shared);
+        let (labels, shared, exact) = (&LABELS[..], &shared[..], &mut best);
+        let mut query = Query { labels, codes: &codes, units: UNITS, pool: None, shared, exact };
         let drawn = sampler.choose(&mut query, &mut rng, &mut scratch, &mut active);
         let mut logits: Vec<f32> = active.iter().map(logit).collect();
         sampler.correct(&drawn, (&active, LABELS.len()), None, length, &mut logits);
@@ -69,6 +70,11 @@ fn random_samplers_are_calibrated() {
     for n_active in [60, 450] {
         for config in [
             uniform(n_active, true),
+            SamplerConfig::Uniform {
+                n_active: Some(n_active),
+                log_q: true,
+                shared_negatives: true,
+            },
             SamplerConfig::LogUniform { n_active: Some(n_active), log_q: true },
         ] {
             let estimate = estimate(1000, |_| config.clone());
