@@ -77,11 +77,11 @@ fn blocks_draw_for_themselves_and_always_the_same() {
 #[test]
 fn every_neuron_is_drawn_as_often_as_by_the_sample_itself() {
     let labels: Vec<u32> = (0..10).collect();
-    let (draws, share) = (4000, 50.0_f64 / 490.0);
+    let (blocks, share) = (4000, 50.0_f64 / 490.0);
     let [config, ..] = sharing(true);
     let sampler = build(&config);
     let mut counts = vec![0_u32; UNITS];
-    for block in 0..draws {
+    for block in 0..blocks {
         // One sample of each block: those of a block are not independent.
         let shared = drawn_for(&sampler, block);
         let (active, drawn) = choose_with(&sampler, &labels, &shared, block);
@@ -92,7 +92,7 @@ fn every_neuron_is_drawn_as_often_as_by_the_sample_itself() {
         }
     }
     assert!(counts[..10].iter().all(|&count| count == 0));
-    let expected = draws as f64 * share;
+    let expected = blocks as f64 * share;
     let square = |&count: &u32| (f64::from(count) - expected).powi(2) / expected;
     let chi: f64 = counts[10..].iter().map(square).sum();
     // Without replacement the variance is (1 - share) of a Poisson's; five standard deviations.
