@@ -25,6 +25,8 @@ fn stacks() -> Vec<(&'static str, NetworkConfig)> {
     let all: Vec<(_, Vec<_>, _)> = vec![
         ("dense, lsh", vec![dropping], common::lsh(60)),
         ("dense, uniform", vec![dense()], uniform()),
+        ("dense, shared", vec![dense()], common::shared_uniform(40)),
+        ("sampled, shared", vec![sampled(120, common::shared_uniform(40))], lsh()),
         ("dense, full", vec![dense()], SamplerConfig::Full {}),
         ("sampled", vec![sampled(120, lsh())], lsh()),
         ("sampled twice", vec![sampled(120, uniform()), sampled(90, lsh())], lsh()),
@@ -37,7 +39,7 @@ fn stacks() -> Vec<(&'static str, NetworkConfig)> {
         (name, config)
     };
     let mut stacks: Vec<_> = all.into_iter().map(with_dropout).collect();
-    let light = [("light, lsh", stacks[0].1.clone()), ("light, sampled", stacks[3].1.clone())];
+    let light = [("light, lsh", stacks[0].1.clone()), ("light, sampled", stacks[5].1.clone())];
     stacks.extend(light.map(|(name, config)| (name, common::lightest(config))));
     stacks
 }

@@ -119,7 +119,7 @@ class SampledDense:
     Examples
     --------
     >>> SampledDense(20_000, sampler=samplers.Uniform()).sampler
-    Uniform(n_active=None, log_q=True)
+    Uniform(n_active=None, log_q=True, shared_negatives=True)
     """
 
     units: int

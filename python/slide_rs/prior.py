@@ -14,99 +14,109 @@ if TYPE_CHECKING:
 
 __all__ = ["begin_at_frequencies", "output_bias"]
 
-#: Below so many occurrences of a label, on average, most labels are too rare to be learned one by
-#: one from where all are equal.
+#: Below so many occurrences of a label, on average, most labels are too rare to be pushed down one
+#: by one.
 RARE = 3.0
 
-#: Rows that are counted at a time, so that what is made on the way stays small.
-CHUNK = 1 << 18
+#: Labels that are counted at a time, so that what is made on the way stays small.
+CHUNK = 1 << 20
 
 
 def begin_at_frequencies(
     net: Network,
     y: Targets,
-    *,
-    rows: NDArray[np.int64] | None = None,
     weight: NDArray[np.float32] | None = None,
+    rows: NDArray[np.int64] | None = None,
 ) -> None:
-    """Set the output biases of a network that was never trained, where most labels are rare.
+    """Set the output biases by `output_bias`, where most labels are rare.
 
-    By `output_bias`, if the loss is a softmax and a label occurs less than three times on average.
-    Where labels are frequent, they learn their biases soon enough, and better (decision 0017).
-
-    Parameters
-    ----------
-    net : Network
-        Nothing is done if it has made a step, or has no output biases.
-    y : arrays of `labels.targets`
-        The labels.
-    rows : int64 array, optional
-        The rows of `y` that will be trained on; all when not given.
-    weight : float32 array, optional
-        Weight of each row of `y`.
+    That is where a label occurs less than three times on average. Where labels are frequent, they
+    learn their biases soon enough, and end better (decision 0017). Nothing is done to a network that
+    has made a step, and where not all `rows` are trained on, the labels of the others do not count.
     """
     config, core = net.config, net._core
-    if core.steps or not config.output.bias or config.loss not in ("softmax", "softmax_per_label"):
+    if core.steps or not config.output.bias or len(y[1]) >= RARE * config.output.units:
         return
-    if len(y[1]) >= RARE * config.output.units:
-        return
-    bias = output_bias(y, config.output.units, rows=rows, weight=weight)
+    if rows is not None:
+        chosen = np.zeros(len(y[0]) - 1, np.float32)
+        chosen[rows] = 1.0 if weight is None else weight[rows]
+        weight = chosen
+    bias = output_bias(y, config.output.units, config.loss, weight)
     if bias is not None:
         core.set_output_bias(bias)
 
 
 def output_bias(
-    y: Targets,
-    n_labels: int,
-    *,
-    rows: NDArray[np.int64] | None = None,
-    weight: NDArray[np.float32] | None = None,
+    y: Targets, n_labels: int, loss: str, weight: NDArray[np.float32] | None = None
 ) -> NDArray[np.float32] | None:
     """Return the biases with which a softmax that knows no features is right about frequencies.
 
-    They are the log of how often each label occurs, half of a mean occurrence added, up to a
-    constant that changes no probability: their mean over the labels of all rows is 0. The labels of
-    a row share one occurrence, by their grades. Lin et al., "Focal loss for dense object
-    detection", ICCV 2017, section 3.3, begin so with two classes.
+    They are the log of the share of each label, up to a constant that changes no probability: the
+    mean over the labels of all rows is 0. Half of a mean occurrence is added to each. Without them
+    training begins with all labels equally likely, and has to push each of the many rare ones down
+    first; Lin et al., "Focal loss for dense object detection", ICCV 2017, section 3.3, begin so with
+    two classes.
 
     Parameters
     ----------
-    y, rows, weight
-        As in `begin_at_frequencies`.
+    y : arrays of `labels.targets`
+        The labels.
     n_labels : int
         The number of outputs.
+    loss : str
+        As in `Network`.
+    weight : float32 array, optional
+        Weight of each row.
 
     Returns
     -------
     float32 array of shape (n_labels,), or None
-        None where no row has a label.
+        None for losses other than softmax, and where no row has a label.
 
     Examples
     --------
     >>> y = np.array([0, 1, 2, 4]), np.array([0, 0, 0, 1])
-    >>> output_bias(y, 3).astype(float).round(2).tolist()
+    >>> output_bias(y, 3, "softmax").astype(float).round(2).tolist()
     [0.2, -0.99, -1.84]
     """
-    counts, seen = np.zeros(n_labels), 0
-    total_rows = len(y[0]) - 1 if rows is None else len(rows)
-    for start in range(0, total_rows, CHUNK):
-        stop = min(start + CHUNK, total_rows)
-        chosen = np.arange(start, stop) if rows is None else rows[start:stop]
-        first = y[0][chosen].astype(np.int64)
-        lengths = y[0][chosen + 1].astype(np.int64) - first
-        of = np.repeat(np.arange(len(chosen)), lengths)
-        place = np.arange(lengths.sum()) + np.repeat(first - (np.cumsum(lengths) - lengths), lengths)
-        mass = np.ones(len(place)) if len(y) == 2 else y[2][place].astype(np.float64)
-        in_row = np.bincount(of, mass, len(chosen))
-        mass /= np.where(in_row > 0.0, in_row, 1.0)[of]
-        if weight is not None:
-            mass *= weight[chosen][of]
-        # Ids are below `n_labels`: `labels.targets` has seen to it.
-        counts += np.bincount(y[1][place], mass, n_labels)
-        seen += len(place)
+    if loss not in ("softmax", "softmax_per_label"):
+        return None
+    counts, n = _occurrences(y, n_labels, weight, shared=loss == "softmax")
     total = counts.sum()
     if total == 0.0:
         return None
-    bias = np.log(counts + 0.5 * total / seen)
+    bias: NDArray[np.float64] = np.log(counts + 0.5 * total / n)
     bias -= np.dot(bias, counts) / total
     return bias.astype(np.float32)
+
+
+def _occurrences(
+    y: Targets, n_labels: int, weight: NDArray[np.float32] | None, *, shared: bool
+) -> tuple[NDArray[np.float64], int]:
+    """Count the labels by their targets; those of a row share one occurrence, or have one each.
+
+    Returns
+    -------
+    tuple
+        The sum for each label, and how many were summed in all: those with a target and a weight.
+    """
+    indptr, ids = y[0], y[1]
+    counts = np.zeros(n_labels)
+    n, start, rows = 0, 0, len(indptr) - 1
+    while start < rows:
+        stop = int(np.searchsorted(indptr, int(indptr[start]) + CHUNK, side="right")) - 1
+        stop = min(max(stop, start + 1), rows)
+        first, last = int(indptr[start]), int(indptr[stop])
+        lengths = np.diff(indptr[start : stop + 1])
+        of_label = np.ones(last - first) if len(y) == 2 else y[2][first:last].astype(np.float64)
+        row = np.repeat(np.arange(stop - start), lengths)
+        if shared:
+            mass = np.bincount(row, of_label, stop - start)
+            of_label /= np.where(mass > 0.0, mass, 1.0)[row]
+        if weight is not None:
+            of_label *= weight[start:stop][row]
+        # Ids are below `n_labels`: `labels.targets` has seen to it.
+        n += np.count_nonzero(of_label)
+        counts += np.bincount(ids[first:last], of_label, n_labels)
+        start = stop
+    return counts, n

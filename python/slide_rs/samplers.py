@@ -139,7 +139,7 @@ class Uniform(_Drawn):
     Examples
     --------
     >>> Uniform(n_active=500)
-    Uniform(n_active=500, log_q=True)
+    Uniform(n_active=500, log_q=True, shared_negatives=True)
     """
 
     shared_negatives: bool = True

@@ -89,6 +89,7 @@ def train(
     However it ends, by Ctrl-C too, the hash tables hold every neuron where it belongs.
     """
     core = network._core
+    begin_at_frequencies(network, y, plan.weight, plan.rows)
     count = n_rows(x) if plan.rows is None else len(plan.rows)
 
     def on_batch(done: int, total: int, loss: float) -> None:
@@ -98,7 +99,6 @@ def train(
     try:
         for callback in callbacks:
             callback.on_train_begin(network, plan.epochs)
-        begin_at_frequencies(network, y, rows=plan.rows, weight=plan.weight)
         core.begin_fit(plan.steps(count))
         for epoch in range(1, plan.epochs + 1):
             for callback in callbacks:

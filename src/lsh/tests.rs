@@ -1,5 +1,6 @@
 //! What holds for every family and every option of the index.
 
+mod balance;
 mod edits;
 mod geometry;
 

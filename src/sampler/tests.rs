@@ -2,6 +2,7 @@
 
 mod calibration;
 mod random;
+mod shared;
 
 use super::*;
 use crate::config::{Fill, LshConfig, OptimizerConfig, Strategy, TablesConfig};
@@ -13,6 +14,7 @@ use crate::simd::Kernels;
 
 const UNITS: usize = 500;
 const WIDTH: usize = 16;
+const SGD: OptimizerConfig = OptimizerConfig::Sgd { lr: None, momentum: 0.0, nesterov: false };
 
 fn lsh_config(strategy: Strategy, n_active: usize, n_tables: usize) -> LshConfig {
     let open = LshConfig::open();
@@ -46,35 +48,35 @@ fn scratch() -> Scratch {
 }
 
 fn weights() -> Param {
-    let sgd = OptimizerConfig::Sgd { lr: None, momentum: 0.0, nesterov: false };
-    Param::new(Rows::random(UNITS, WIDTH, 1.0, 0, 0), &sgd)
+    Param::new(Rows::random(UNITS, WIDTH, 1.0, 0, 0), &SGD)
 }
 
 fn build(config: &SamplerConfig) -> Sampler {
-    build_on(&weights(), config)
+    build_on((&weights(), None), config)
 }
 
-fn build_on(weights: &Param, config: &SamplerConfig) -> Sampler {
-    let mut sampler = Sampler::new(config, weights.weights().stripes(), WIDTH);
+fn build_on((weights, bias): (&Param, Option<&Param>), config: &SamplerConfig) -> Sampler {
+    // The length matters to biases only: it gives them a unit other than 1.
+    let mut sampler = Sampler::new(config, weights.weights().stripes(), WIDTH).expecting(4.0);
     if let Some(index) = sampler.index_mut() {
-        index.refresh(&Kernels::available().next().unwrap(), weights, None);
+        index.refresh(&Kernels::available().next().unwrap(), weights, bias);
     }
     sampler
 }
 
-/// The codes that `sampler` gives a query.
-fn codes_of(sampler: &Sampler, query: &[f32]) -> Vec<u16> {
+/// The codes that `sampler`, of a layer that `has_bias` or not, gives a query.
+fn codes_of(sampler: &Sampler, query: &[f32], has_bias: bool) -> Vec<u16> {
     let Some(index) = sampler.index() else { return vec![] };
     let mut codes = vec![0; index.hash().n_tables()];
     let kernels = Kernels::available().next().unwrap();
     let vectors = Vectors::Dense { values: query, stride: query.len(), n: 1 };
-    index.query_codes(&kernels, vectors, false, &mut HashScratch::default(), &mut codes);
+    index.query_codes(&kernels, vectors, has_bias, &mut HashScratch::default(), &mut codes);
     codes
 }
 
 /// The codes that `sampler` gives the weight row of `id`.
 fn codes(sampler: &Sampler, id: u32) -> Vec<u16> {
-    codes_of(sampler, weights().weights().row(id))
+    codes_of(sampler, weights().weights().row(id), false)
 }
 
 /// Twenty samples of three labels each.

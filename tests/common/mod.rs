@@ -160,6 +160,11 @@ pub const fn uniform(n_active: usize) -> SamplerConfig {
     SamplerConfig::Uniform { n_active: Some(n_active), log_q: true, shared_negatives: false }
 }
 
+/// The same, drawn once for a block.
+pub const fn shared_uniform(n_active: usize) -> SamplerConfig {
+    SamplerConfig::Uniform { n_active: Some(n_active), log_q: true, shared_negatives: true }
+}
+
 pub fn dense(units: usize, activation: Activation, norm: f32) -> HiddenConfig {
     HiddenConfig::Dense(DenseConfig {
         units,

@@ -20,6 +20,7 @@ CONTRACT = json.loads("""
  "output": {"units": 22085, "bias": true,
    "sampler": {"kind": "lsh", "strategy": "topk", "n_active": null, "min_active": null,
                "fill": "random", "random_share": null, "log_q": "random",
+               "shared_negatives": true,
                "tables": {"family": {"kind": "simhash", "projection": null},
                           "n_tables": null, "n_hashes": null, "bucket_size": null,
                           "bucket_policy": "window", "seed": null, "center": false,

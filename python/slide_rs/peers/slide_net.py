@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from slide_rs import engine, layers, prior, samplers
+from slide_rs import engine, layers, samplers
 from slide_rs.network import Network
+from slide_rs.prior import begin_at_frequencies
 
 from .course import Course, Settings
 from .rows import Rows
@@ -63,12 +64,12 @@ class SlideNet:
         self.test = _matrix(test, settings)
         self.active: list[float] = []
         steps = settings.epochs * -(-settings.rows // settings.batch_size)
-        prior.begin_at_frequencies(self.network, self.y)
         engine.core(self.network).begin_fit(steps)
 
     def epoch(self, watch: Callable[[int], None]) -> None:
         """Train on every row, tables included."""
         core = engine.core(self.network)
+        begin_at_frequencies(self.network, self.y)
         measured = core.train_epoch(
             self.x,
             self.y,

@@ -16,27 +16,38 @@ struct Estimate {
 }
 
 fn estimate(repeats: u64, config: impl Fn(u64) -> SamplerConfig) -> Estimate {
+    estimate_with(None, repeats, config)
+}
+
+fn estimate_with(
+    bias: Option<&Param>,
+    repeats: u64,
+    config: impl Fn(u64) -> SamplerConfig,
+) -> Estimate {
     let weights = weights();
     let mut x = vec![0.0; WIDTH];
     Rng::new(5, Stream::Probe, 0, 0).fill_normal(0.3, &mut x);
     let kernels = Kernels::available().next().unwrap();
-    let logit = |&id: &u32| (kernels.dot)(weights.weights().row(id), &x);
-    let length = (kernels.dot)(&x, &x).sqrt();
+    let bias_of = |id| bias.map_or(0.0, |bias| bias.weights().row(id)[0]);
+    let logit = |&id: &u32| (kernels.dot)(weights.weights().row(id), &x) + bias_of(id);
     let exp = |logits: &[f32]| logits.iter().map(|&a| f64::from(a).exp()).sum::<f64>();
     let all: Vec<u32> = (0..UNITS as u32).collect();
     let whole = exp(&all.iter().map(logit).collect::<Vec<_>>());
 
-    let (mut scratch, mut sampler) = (scratch(), build_on(&weights, &config(0)));
-    let mut estimates = vec![];
+    let (mut scratch, mut sampler) = (scratch(), build_on((&weights, bias), &config(0)));
+    let (mut estimates, mut shared) = (vec![], vec![]);
     for item in 0..repeats {
         if sampler.index().is_some() {
-            sampler = build_on(&weights, &config(item));
+            sampler = build_on((&weights, bias), &config(item));
         }
-        let codes = codes_of(&sampler, &x);
+        let codes = codes_of(&sampler, &x, bias.is_some());
+        let unit = sampler.index().filter(|_| bias.is_some()).map_or(0.0, Index::bias_unit);
+        let length = unit.mul_add(unit, (kernels.dot)(&x, &x)).sqrt();
         let (mut rng, mut active) = (Rng::new(8, Stream::Sampler, 0, item), vec![]);
-        let exact = &mut best;
-        let mut query =
-            Query { labels: &LABELS, codes: &codes, units: UNITS, pool: None, shared: &[], exact };
+        let mut of_block = Rng::new(8, Stream::SharedNegatives, 0, item);
+        sampler.share(UNITS, &mut of_block, &mut scratch, &mut shared);
+        let (labels, shared, exact) = (&LABELS[..], &shared[..], &mut best);
+        let mut query = Query { labels, codes: &codes, units: UNITS, pool: None, shared, exact };
         let drawn = sampler.choose(&mut query, &mut rng, &mut scratch, &mut active);
         let mut logits: Vec<f32> = active.iter().map(logit).collect();
         sampler.correct(&drawn, (&active, LABELS.len()), None, length, &mut logits);
@@ -69,6 +80,11 @@ fn random_samplers_are_calibrated() {
     for n_active in [60, 450] {
         for config in [
             uniform(n_active, true),
+            SamplerConfig::Uniform {
+                n_active: Some(n_active),
+                log_q: true,
+                shared_negatives: true,
+            },
             SamplerConfig::LogUniform { n_active: Some(n_active), log_q: true },
         ] {
             let estimate = estimate(1000, |_| config.clone());
@@ -94,6 +110,28 @@ fn found_neurons_are_calibrated_by_the_angle() {
             let open = tables_of(strategy, [UNITS, least], UNITS);
             let config = LshConfig { log_q: LogQ::All, random_share: Some(share), ..open };
             let estimate = estimate(200, |seed| seeded(&config, seed));
+            assert!(estimate.off.abs() < 4.0 * estimate.error, "{strategy:?}: {estimate:?}");
+        }
+    }
+}
+
+#[test]
+fn large_biases_change_no_calibration_by_the_angle() {
+    let mut bias = Param::new(Rows::column(UNITS), &SGD);
+    let mut rng = Rng::new(6, Stream::Probe, 0, 0);
+    for id in 0..UNITS as u32 {
+        // Lower and more spread than the inner products, as after few labels were seen.
+        rng.fill_normal(3.0, bias.weights_mut().row_mut(id));
+        bias.weights_mut().row_mut(id)[0] -= 3.0;
+    }
+    let unit = build_on((&weights(), Some(&bias)), &lsh(Strategy::Union, UNITS, 6));
+    assert!(unit.index().unwrap().bias_unit() > 1.0);
+    for strategy in STRATEGIES {
+        for share in [0.0, 0.3] {
+            let least = if share == 0.0 { 1 } else { 100 };
+            let open = tables_of(strategy, [UNITS, least], UNITS);
+            let config = LshConfig { log_q: LogQ::All, random_share: Some(share), ..open };
+            let estimate = estimate_with(Some(&bias), 200, |seed| seeded(&config, seed));
             assert!(estimate.off.abs() < 4.0 * estimate.error, "{strategy:?}: {estimate:?}");
         }
     }
