@@ -31,8 +31,8 @@ def begin_at_frequencies(
     """Set the output biases by `output_bias`, where most labels are rare.
 
     That is where a label occurs less than three times on average. Where labels are frequent, they
-    learn their biases soon enough, and end better (decision 0017). Nothing is done to a network that
-    has made a step, and where not all `rows` are trained on, the labels of the others do not count.
+    learn their biases soon enough, and end better (decision 0017). Nothing is done to a network
+    that has made a step, and where not all `rows` are trained on, the labels of the others do not count.
     """
     config, core = net.config, net._core
     if core.steps or not config.output.bias or len(y[1]) >= RARE * config.output.units:
@@ -54,8 +54,8 @@ def output_bias(
     They are the log of the share of each label, up to a constant that changes no probability: the
     mean over the labels of all rows is 0. Half of a mean occurrence is added to each. Without them
     training begins with all labels equally likely, and has to push each of the many rare ones down
-    first; Lin et al., "Focal loss for dense object detection", ICCV 2017, section 3.3, begin so with
-    two classes.
+    first; Lin et al., "Focal loss for dense object detection", ICCV 2017, section 3.3, begin so
+    with two classes.
 
     Parameters
     ----------

@@ -233,7 +233,10 @@ impl Network {
             let how = (&*kernels, optimizer.update());
             match inputs {
                 BatchInputs::Dense(inputs) if all => {
+                    let clock = Instant::now();
                     output.update_few(how, tapes, (inputs, n), few);
+                    phases.add(Phase::Update, clock.elapsed().as_secs_f64());
+                    phases.rows_updated += output.units() as u64;
                 }
                 _ => output.update(how, parts, inputs, update),
             }
