@@ -195,6 +195,7 @@ impl Index {
         let Self { hash, tables, stripes, transform, moved, lengths, scratch, stages, .. } = self;
         stages.ensure(|| Stage::new(hash.shape(), BLOCK));
         scratch.ensure(|| Scratch::new(hash, stripes.per_shard()));
+        stages.all_mut().for_each(|stage| stage.make_room(weights.weights()));
         let layer = (weights.weights(), bias.map(Param::weights));
         if transform.balance(kernels, layer) {
             moved.fill(true);

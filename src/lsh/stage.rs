@@ -13,7 +13,7 @@
 
 use rayon::prelude::*;
 
-use crate::config::TablesConfig;
+use crate::config::{Dtype, TablesConfig};
 use crate::per_thread::PerThread;
 use crate::rows::{Matrix, Rows, SHARDS};
 use crate::simd::Kernels;
@@ -218,6 +218,15 @@ impl Stage {
             extras: Vec::with_capacity(rows * shape.n_extras),
             lengths: Vec::with_capacity(rows),
             room: Vec::new(),
+        }
+    }
+
+    /// Makes room for `weights` stored as halves. On every thread before the work begins: which of
+    /// them will meet the rows of a shard differs from time to time.
+    pub(super) fn make_room(&mut self, weights: &Rows) {
+        if weights.dtype() == Dtype::Bf16 {
+            let floats = self.rows() * weights.stride();
+            self.room.reserve(floats.saturating_sub(self.room.len()));
         }
     }
 
