@@ -79,7 +79,7 @@ def read_xmc(path: str | os.PathLike[str], *, cache: bool = False) -> Dataset:
         The file.
     cache : bool
         Keep the arrays in a file beside the text, ``<path>.slide-cache``, and map them into memory
-        the next time, which takes a fraction of the time and no memory until rows are used; most is
+        the next time, which takes a fraction of the time and no memory of its own; most is
         gained with gzip. A text that has changed since (by its size, time of change, or a sample of
         its bytes) is read anew, and so is one whose cache is damaged, with a `SlideWarning`. Where
         the folder cannot be written the text is read every time. The file needs 8 bytes for each
