@@ -3,8 +3,9 @@
 mod memory;
 
 use crate::config::{
-    HiddenConfig, InputConfig, NetworkConfig, OptimizerConfig, SamplerConfig, SecondMoment,
+    Dtype, HiddenConfig, InputConfig, NetworkConfig, OptimizerConfig, SamplerConfig, SecondMoment,
 };
+use crate::optim::has_stamps;
 
 pub use memory::Memory;
 
@@ -44,15 +45,21 @@ impl HiddenConfig {
 }
 
 impl OptimizerConfig {
-    /// Bytes that are kept beside each weight.
-    const fn moments(&self) -> u128 {
-        match self {
-            Self::Adam { second_moment, moments, .. } => {
-                let of_entry = matches!(second_moment, SecondMoment::Entry);
-                moments.bytes() as u128 * if of_entry { 2 } else { 1 }
+    /// Bytes that are kept beside each weight, and those that are kept for each row, as by
+    /// [`Param::new`](crate::optim::Param::new); `column` says that a row is a single number.
+    const fn moments(&self, column: bool) -> (u128, u128) {
+        match *self {
+            Self::Adam { second_moment, moments, mode, weight_decay, .. } => {
+                let moment = if column { Dtype::F32 } else { moments }.bytes() as u128;
+                let stamp = if has_stamps(mode, weight_decay) { 4 } else { 0 };
+                match second_moment {
+                    SecondMoment::Row if !column => (moment, stamp + 4),
+                    SecondMoment::Row | SecondMoment::Entry => (2 * moment, stamp),
+                }
             }
-            Self::Sgd { momentum, .. } if *momentum > 0.0 => 4,
-            Self::Sgd { .. } | Self::Adagrad { .. } => 0,
+            Self::Sgd { momentum, .. } if momentum > 0.0 => (4, 0),
+            Self::Sgd { .. } => (0, 0),
+            Self::Adagrad { .. } => (0, 4),
         }
     }
 }
@@ -86,7 +93,9 @@ fn input_dropout(input: &InputConfig) -> f32 {
 mod tests {
     use super::*;
     use crate::config::tests::plain;
-    use crate::config::{AdamMode, Dtype, FamilyConfig, LshConfig, Projection};
+    use crate::config::{AdamMode, FamilyConfig, LshConfig, Projection};
+    use crate::optim::Param;
+    use crate::rows::Rows;
 
     #[test]
     fn every_open_value_is_filled_in_and_passes_its_own_check() {
@@ -131,26 +140,44 @@ mod tests {
     }
 
     #[test]
-    fn moments_take_the_bytes_of_their_type_for_every_weight_that_has_them() {
-        let bytes = |second_moment, moments| {
-            let (lr, beta1, beta2, eps) = (None, 0.9, 0.999, 1e-8);
-            let (weight_decay, mode) = (0.0, AdamMode::Lazy);
-            let adam = OptimizerConfig::Adam {
-                lr,
-                beta1,
-                beta2,
-                eps,
-                weight_decay,
-                mode,
-                second_moment,
-                moments,
-            };
-            adam.moments()
+    fn moments_and_stamps_count_as_they_are_kept() {
+        let (lr, beta1, beta2, eps) = (None, 0.9, 0.999, 1e-8);
+        let adam = |second_moment, moments, (mode, weight_decay)| OptimizerConfig::Adam {
+            lr,
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+            mode,
+            second_moment,
+            moments,
         };
-        assert_eq!(bytes(SecondMoment::Entry, Dtype::F32), 8);
-        assert_eq!(bytes(SecondMoment::Entry, Dtype::Bf16), 4);
-        assert_eq!(bytes(SecondMoment::Row, Dtype::F32), 4);
-        assert_eq!(bytes(SecondMoment::Row, Dtype::Bf16), 2);
+        let sgd = |momentum| OptimizerConfig::Sgd { lr, momentum, nesterov: false };
+        let lazy = (AdamMode::Lazy, 0.0);
+        // Each with the bytes of the stamp of a row.
+        let optimizers = [
+            (adam(SecondMoment::Entry, Dtype::F32, lazy), 0),
+            (adam(SecondMoment::Entry, Dtype::Bf16, (AdamMode::Lazy, 0.1)), 4),
+            (adam(SecondMoment::Row, Dtype::F32, (AdamMode::CatchUp, 0.0)), 4),
+            (adam(SecondMoment::Row, Dtype::Bf16, (AdamMode::Dense, 0.0)), 4),
+            (adam(SecondMoment::Row, Dtype::Bf16, lazy), 0),
+            (sgd(0.0), 0),
+            (sgd(0.9), 0),
+            (OptimizerConfig::Adagrad { lr, eps }, 0),
+        ];
+        // As many rows as there are places for them.
+        let n = 128;
+        for (optimizer, stamp) in optimizers {
+            for (weights, column) in [(Rows::zeros(n, 20), false), (Rows::column(n), true)] {
+                let in_row = weights.stride();
+                let param = Param::new(weights, &optimizer);
+                let bytes = |rows: &Rows| n * rows.stride() * rows.dtype().bytes();
+                let kept: usize = param.moments().iter().map(|(_, rows)| bytes(rows)).sum();
+                let (of_weight, of_row) = optimizer.moments(column);
+                let counted = n as u128 * (in_row as u128 * of_weight + of_row);
+                assert_eq!(counted, (kept + n * stamp) as u128, "{optimizer:?} {column}");
+            }
+        }
     }
 
     #[test]

@@ -146,12 +146,15 @@ def readable(count: float) -> str:
     --------
     >>> readable(1_234_567)
     '1.23 MB'
+    >>> readable(999_999)
+    '1 MB'
     """
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        # What rounds to a thousand would be written as 1e+03.
+        if float(f"{count:.3g}") < 1000:
             return f"{count:.3g} {unit}"
         count /= 1000
-    return f"{count:.3g} GB"
+    return f"{count:,.0f} PB" if count >= 1000 else f"{count:.3g} PB"
 
 
 def size(name: str, found: object) -> int | None:

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::rows::SHARDS;
+use crate::simd::Line;
 
 use super::check::{ensure, share};
 
@@ -143,7 +144,7 @@ impl TablesConfig {
         let dimension = inputs + u128::from(self.append_bias) + u128::from(self.mips);
         let of_functions = match self.family {
             FamilyConfig::Simhash { projection: Some(Projection::Hadamard) } => {
-                let n = inputs.next_power_of_two().max(64);
+                let n = transformed(inputs);
                 let signs = n * (1 + 2 * functions.div_ceil(n));
                 (signs + (dimension - inputs) * functions) * float
             }
@@ -162,7 +163,18 @@ impl TablesConfig {
         of_functions + of_mean + self.bytes_of_tables(units)
     }
 
-    /// The same of the tables alone.
+    /// Bytes of the room in which a block of inputs, or one of rows, is hashed: little, unless
+    /// sixteen padded vectors are transformed, with three times as much to work in.
+    pub(crate) fn bytes_of_room(&self, inputs: u128) -> u128 {
+        match self.family {
+            FamilyConfig::Simhash { projection: Some(Projection::Hadamard) } => {
+                4 * transformed(inputs) * size_of::<Line>() as u128
+            }
+            _ => 0,
+        }
+    }
+
+    /// Bytes of the tables alone.
     pub(crate) fn bytes_of_tables(&self, units: usize) -> u128 {
         let (l, k) = (self.n_tables.unwrap_or(1) as u128, self.n_hashes.unwrap_or(1));
         let (rows, buckets) = (units as u128, 1 << self.family.bits(k, units));
@@ -170,6 +182,12 @@ impl TablesConfig {
         // length, whether it has moved, and whether it was removed.
         l * (rows * 6 + buckets * size_of::<f32>() as u128) + rows * 6
     }
+}
+
+/// Coordinates of the vectors that are transformed in place of those with so many.
+const fn transformed(inputs: u128) -> u128 {
+    let n = inputs.next_power_of_two();
+    if n < 64 { 64 } else { n }
 }
 
 impl RebuildConfig {

@@ -137,7 +137,7 @@ impl Adam {
 }
 
 /// Whether a row has to remember when it was touched.
-pub(super) const fn has_stamps(mode: AdamMode, weight_decay: f32) -> bool {
+pub(crate) const fn has_stamps(mode: AdamMode, weight_decay: f32) -> bool {
     !matches!(mode, AdamMode::Lazy) || weight_decay > 0.0
 }
 

@@ -27,6 +27,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use adam::has_stamps;
 pub use optimizer::{Optimizer, Update};
 pub use param::{Param, ParamShard};
 pub use steps::Steps;

@@ -5,6 +5,7 @@ use crate::config::{
 };
 use crate::rows::SHARDS;
 use crate::simd::LANES;
+use crate::tape::BLOCK;
 
 /// Bytes that a network takes while it trains, by what they are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,7 +101,8 @@ impl Memory {
         (own, dtype): (Option<&OptimizerConfig>, Dtype),
     ) {
         self.add_rows(config, sizes, (own, dtype));
-        self.add_rows(config, (sizes.0.div_ceil(LANES), LANES), (own, Dtype::F32));
+        let numbers = padded(sizes.0);
+        self.add_param(config, (sizes.0, numbers), (own, Dtype::F32), true);
     }
 
     /// So many rows of that many weights.
@@ -110,11 +112,22 @@ impl Memory {
         (rows, width): (usize, usize),
         (own, dtype): (Option<&OptimizerConfig>, Dtype),
     ) {
-        let weights = rows as u128 * padded(width);
+        self.add_param(config, (rows, rows as u128 * padded(width)), (own, dtype), false);
+    }
+
+    /// So many rows, and weights in all of them; in a column a row is a single number.
+    fn add_param(
+        &mut self,
+        config: &NetworkConfig,
+        (rows, weights): (usize, u128),
+        (own, dtype): (Option<&OptimizerConfig>, Dtype),
+        column: bool,
+    ) {
+        let (of_weight, of_row) = own.unwrap_or(&config.optimizer).moments(column);
         let racing = u128::from(config.update == UpdateMode::Hogwild);
-        let beside = own.unwrap_or(&config.optimizer).moments() + FLOAT * racing;
         self.weights += weights * if dtype == Dtype::Bf16 { 2 } else { FLOAT };
-        self.moments += weights * beside;
+        self.moments += weights * (of_weight + FLOAT * racing);
+        self.moments += (rows as u128).next_multiple_of(SHARDS as u128) * of_row;
     }
 
     /// Tables and work space of a layer of `units` neurons, whose inputs may be sparse.
@@ -143,6 +156,9 @@ impl Memory {
                 self.functions += tables.bytes(inputs as u128, units) - of_tables;
                 let bits = tables.n_tables.unwrap_or(1) * tables.n_hashes.unwrap_or(1);
                 self.scratch += batch * bits as u128 * FLOAT;
+                // Every tape has its own room, and so has every thread that hashes rows.
+                let rooms = batch.div_ceil(BLOCK as u128) + threads;
+                self.scratch += rooms * tables.bytes_of_room(inputs as u128);
                 lsh.n_active
             }
             SamplerConfig::Uniform { n_active, .. }
@@ -162,6 +178,9 @@ const fn padded(width: usize) -> u128 {
 #[cfg(test)]
 mod tests {
     use crate::config::tests::plain;
+    use crate::config::{
+        AdamMode, Dtype, FamilyConfig, OptimizerConfig, Projection, SamplerConfig, SecondMoment,
+    };
 
     #[test]
     fn parts_of_the_largest_show_are_those_counted_by_hand() {
@@ -174,5 +193,43 @@ mod tests {
         assert_eq!(memory.tables, 96 * (670_091 * 6 + 8192 * 4) + 670_091 * 6);
         assert!(memory.functions < 1 << 20, "{memory:?}");
         assert!(memory.scratch < memory.total() / 20, "{memory:?}");
+    }
+
+    #[test]
+    fn every_block_and_every_thread_has_room_for_its_own_transforms() {
+        let scratch = |projection, batch, threads| {
+            let mut config = plain(1000, 100, 2000).resolve();
+            let SamplerConfig::Lsh(lsh) = &mut config.output.sampler else { unreachable!() };
+            lsh.tables.family = FamilyConfig::Simhash { projection: Some(projection) };
+            config.memory(batch, threads).scratch
+        };
+        for (batch, threads, rooms) in [(0, 0, 0), (1, 1, 2), (16, 1, 2), (17, 3, 5), (256, 2, 18)]
+        {
+            let room = scratch(Projection::Hadamard, batch, threads)
+                - scratch(Projection::Gaussian, batch, threads);
+            // 100 coordinates padded to 128, sixteen floats of each, and three times as much.
+            assert_eq!(room, rooms * 4 * 128 * 64);
+        }
+    }
+
+    #[test]
+    fn moments_of_biases_are_floats_whatever_those_of_the_weights_are() {
+        let mut config = plain(1000, 100, 2000).resolve();
+        config.optimizer = OptimizerConfig::Adam {
+            lr: None,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.1,
+            mode: AdamMode::Lazy,
+            second_moment: SecondMoment::Row,
+            moments: Dtype::Bf16,
+        };
+        // The weights: a half each, then a second moment and a stamp for each place of a row, of
+        // which there are as many in each of 64 shards.
+        let weights = (1000 + 1 + 2000) * 112 * 2 + (1024 + 64 + 2048) * 8;
+        // The biases of the outputs: two floats each, and a stamp for each place.
+        let biases = 2000 * 8 + 2048 * 4;
+        assert_eq!(config.memory(0, 0).moments, weights + biases);
     }
 }

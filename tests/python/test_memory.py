@@ -77,13 +77,34 @@ def test_what_is_left_out_takes_nothing() -> None:
 def test_a_network_beyond_max_memory_is_refused_by_its_parts() -> None:
     # It would take more than any machine has.
     chain = [SparseInput(2**31 - 1), Dense(1000), SampledDense(2**31 - 1)]
-    refusal = r"^max_memory: found .* GB \(weights .*wanted at most 2 GB"
+    refusal = r"^max_memory: found .* TB \(weights .*wanted at most 2 GB"
     with pytest.raises(MemoryError, match=refusal):
         sr.Network(chain, max_memory="2GB")
     needed = sr.estimate_memory(CHAIN, threads=1).total
     with pytest.raises(MemoryError, match="scratch"):
         sr.Network(CHAIN, threads=1, max_memory=needed - 1)
     sr.Network(CHAIN, threads=1, max_memory=needed)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (999.4, "999 B"),
+        (999.6, "1 kB"),
+        (1000, "1 kB"),
+        (999_499, "999 kB"),
+        (999_999, "1 MB"),
+        (999_999_999, "1 GB"),
+        (999.6e9, "1 TB"),
+        (5e12, "5 TB"),
+        (1.234e15, "1.23 PB"),
+        (5e18, "5,000 PB"),
+    ],
+)
+def test_sizes_are_written_with_three_digits_and_never_a_power(count: float, text: str) -> None:
+    assert memory.readable(count) == text
 
 
 @pytest.mark.parametrize(
