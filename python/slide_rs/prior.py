@@ -32,7 +32,7 @@ def begin_at_frequencies(
 
     That is where a label occurs less than three times on average. Where labels are frequent, they
     learn their biases soon enough, and end better (decision 0017). Nothing is done to a network
-    that has made a step, and where not all `rows` are trained on, the labels of the others do not count.
+    that has made a step; where not all `rows` are trained on, labels of the others do not count.
     """
     config, core = net.config, net._core
     if core.steps or not config.output.bias or len(y[1]) >= RARE * config.output.units:
