@@ -30,9 +30,6 @@ pub(crate) use numbers::Numbers;
 pub use shard::Shard;
 pub use stripes::{SHARDS, Stripes};
 
-/// Parts of the queries from which on the next rows are asked for, since they stay for long enough.
-const STREAMED: usize = 4;
-
 /// The rows of a layer: weights, or a moment of them. The padding after a row is always zero.
 #[derive(Clone, Debug)]
 pub struct Rows {
@@ -282,10 +279,7 @@ impl Rows {
         let stride = self.stride;
         let rows = first * stride..(first + count) * stride;
         let last = self.stripes.slots() * stride;
-        // Where few queries meet each row, rows come in one long stream, which the processor fetches by
-        // itself, and with more under way at a time than it takes requests.
-        let length = if parts < STREAMED { 0 } else { rows.len() };
-        let from = |part: usize| (rows.end + part * length / parts).min(last);
+        let from = |part: usize| (rows.end + part * rows.len() / parts).min(last);
         let ahead = from(part)..from(part + 1);
         match self.dtype {
             Dtype::F32 => {
