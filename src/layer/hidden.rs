@@ -123,11 +123,20 @@ pub fn forward(
 /// Takes the gradients of a block back from the outputs of the last hidden layer to the first, and
 /// notes which rows of each layer are changed, those of the output layer too.
 pub fn backward(kernels: &Kernels, layers: &[Hidden], output: &Sampled, tape: &mut Tape) {
-    let Tape { first, hidden, output: last, edges, watch, .. } = tape;
+    let Tape { first, len, hidden, output: last, edges, watch, .. } = tape;
     if let Some(edges) = edges.last_mut()
         && !(output.has_few() && matches!(hidden.last(), Some(LayerTape::Dense(_))))
     {
-        edges.group(last.active.iter(*first));
+        let active = &last.active;
+        let own = (0..*len).map(|i| (i, last.own(i)));
+        edges.group(
+            own.map(|(i, own)| ((*first + i) as u32, &active.ids[own.clone()], &active.coefs[own])),
+        );
+        if last.products.apart {
+            let values = &last.products.values;
+            let deltas = (values.as_slice(), values.stride());
+            edges.bundle((*first, *len), last.shared.taken(), deltas);
+        }
     }
     watch.lap(Phase::Transpose);
     backward_hidden(kernels, layers, tape);

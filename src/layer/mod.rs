@@ -13,6 +13,7 @@ mod oracle;
 mod output;
 mod products;
 mod sampled;
+mod shared;
 mod topk;
 mod update;
 

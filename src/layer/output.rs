@@ -6,7 +6,7 @@ use crate::phases::Phase;
 use crate::rng::{Rng, Stream};
 use crate::sampler::{Drawn, Pool, Query};
 use crate::simd::Kernels;
-use crate::tape::{BLOCK, Tape};
+use crate::tape::{BLOCK, LayerTape, Tape};
 
 use super::Sampled;
 use super::hidden::into_inputs;
@@ -42,6 +42,15 @@ impl Sampled {
         self.scratch.with(|scratch| {
             self.sampler.share(self.units(), rng, scratch, &mut output.shared);
         });
+        watch.lap(Phase::Tables);
+        if let Inputs::Dense(inputs) = inputs(features, hidden.last())
+            && !self.races()
+            && !output.shared.ids().is_empty()
+        {
+            output.products.apart = true;
+            self.shared_logits(kernels, (inputs, *len), output);
+            watch.lap(Phase::Logits);
+        }
         let mut label_start = 0;
         for (i, &label_end) in label_ends.iter().enumerate() {
             let inputs = inputs(features, hidden.last());
@@ -53,17 +62,21 @@ impl Sampled {
             let ids = &mut output.active.ids;
             // A sample without labels has no loss, so nothing of it need be computed.
             let drawn = if labels.is_empty() {
+                output.shared.pass();
                 Drawn::default()
             } else {
                 let exact = &mut |n, out: &mut Vec<u32>| self.best(kernels, (inputs, i), n, out);
                 let units = self.units();
-                let (pool, shared) = (Some(pool), &output.shared[..]);
+                let (pool, shared) = (Some(pool), &mut output.shared);
                 let query = &mut Query { labels, codes, units, pool, shared, exact };
                 self.scratch.with(|scratch| self.sampler.choose(query, &mut rng, scratch, ids))
             };
             output.active.ends.push(output.active.ids.len());
             watch.lap(Phase::Tables);
             self.sums(kernels, inputs, i, output);
+            if output.products.apart {
+                output.read_shared(i);
+            }
             watch.lap(Phase::Logits);
             let (ids, deltas) = (&output.active.ids[start..], &mut output.active.coefs[start..]);
             if loss.is_softmax() {
@@ -74,10 +87,20 @@ impl Sampled {
             let weight = tape.weights[i];
             tape.loss += loss.backward(kernels, deltas, targets, (weight, scale));
             watch.lap(Phase::Loss);
+            if output.products.apart {
+                output.write_shared(i);
+            }
             into_inputs(hidden, i, |columns, out| {
-                let active = (&output.active, &output.active.coefs[..]);
-                self.input_gradients(kernels, active, (i, columns), out);
+                let (own, active) = (output.own(i), &output.active);
+                let edges = (&active.slots[own.clone()], &active.coefs[own]);
+                self.row_gradients(kernels, edges, columns, out);
             });
+            watch.lap(Phase::Backward);
+        }
+        if let Some(LayerTape::Dense(before)) = hidden.last_mut()
+            && output.products.apart
+        {
+            self.shared_gradients(kernels, *len, &output.products, &mut before.deltas);
             watch.lap(Phase::Backward);
         }
         watch.phases.rows_computed += output.active.ids.len() as u64;
@@ -106,7 +129,7 @@ impl Sampled {
             let codes = self.codes_of(&output.codes, i);
             let ids = &mut output.active.ids;
             let exact = &mut |n, out: &mut Vec<u32>| self.best(kernels, (inputs, i), n, out);
-            let (labels, shared) = (&[][..], &[][..]);
+            let (labels, shared) = (&[][..], &mut output.shared);
             let units = self.units();
             let query = &mut Query { labels, codes, units, pool: None, shared, exact };
             self.scratch.with(|scratch| {

@@ -108,6 +108,11 @@ impl Sampled {
         self.rooms.ensure(Room::default);
     }
 
+    /// Whether the tasks of a step race for the sums of the gradients.
+    pub(super) const fn races(&self) -> bool {
+        self.sums.is_some()
+    }
+
     /// Number of neurons.
     #[must_use]
     pub const fn units(&self) -> usize {
@@ -155,7 +160,7 @@ impl Sampled {
     }
 
     /// Appends slots and pre-activations of the active neurons of sample `i`, the next without
-    /// them.
+    /// them; those that are computed for the block are left open.
     pub(super) fn sums(
         &self,
         kernels: &Kernels,
@@ -163,11 +168,13 @@ impl Sampled {
         i: usize,
         tape: &mut SampledTape,
     ) {
+        let (own, stripes) = (tape.own(i), self.stripes());
         let active = &mut tape.active;
-        let (stripes, range) = (self.stripes(), active.range(i));
-        active.slots.extend(active.ids[range.clone()].iter().map(|&id| stripes.slot(id)));
-        active.coefs.resize(range.end, 0.0);
-        let (slots, out) = (&active.slots[range.clone()], &mut active.coefs[range]);
+        let end = active.range(i).end;
+        active.slots.extend(active.ids[own.clone()].iter().map(|&id| stripes.slot(id)));
+        active.slots.resize(end, 0);
+        active.coefs.resize(end, 0.0);
+        let (slots, out) = (&active.slots[own.clone()], &mut active.coefs[own]);
         self.row_sums(kernels, (inputs, i), slots, out);
     }
 
@@ -202,7 +209,18 @@ impl Sampled {
         out: &mut [f32],
     ) {
         let range = active.range(i);
-        let (slots, deltas) = (&active.slots[range.clone()], &deltas[range]);
+        let edges = (&active.slots[range.clone()], &deltas[range]);
+        self.row_gradients(kernels, edges, columns, out);
+    }
+
+    /// The same of the neurons in some slots, each with its delta.
+    pub(super) fn row_gradients(
+        &self,
+        kernels: &Kernels,
+        (slots, deltas): (&[u32], &[f32]),
+        columns: Option<&[u32]>,
+        out: &mut [f32],
+    ) {
         let weights = self.weights.weights();
         match columns {
             None => weights.axpy_rows(kernels, slots, deltas, out),
@@ -257,7 +275,7 @@ impl Sampled {
         let (codes, units) = (self.codes_of(&tape.codes, i), self.units());
         let ids = &mut tape.active.ids;
         let exact = &mut |n, out: &mut Vec<u32>| self.best(kernels, (inputs, i), n, out);
-        let (labels, shared) = (&[][..], &tape.shared[..]);
+        let (labels, shared) = (&[][..], &mut tape.shared);
         let query = &mut Query { labels, codes, units, pool: None, shared, exact };
         self.scratch.with(|scratch| {
             if let Some((seed, step, sample)) = draw {

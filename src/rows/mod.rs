@@ -8,6 +8,7 @@
 //! Rows are stored as `f32`, or as `bf16` in half the memory. Whoever reads them through
 //! [`Rows::dot_rows`] and its neighbours, [`Rows::tile`] or [`Rows::read`] need not know which.
 
+mod chosen;
 mod lines;
 mod matrix;
 mod numbers;
@@ -198,30 +199,6 @@ impl Rows {
         match self.dtype {
             Dtype::F32 => (kernels.axpy_rows)(self.as_slice(), slots, coefs, y),
             Dtype::Bf16 => (kernels.axpy_rows_bf16)(self.halves(), slots, coefs, y),
-        }
-    }
-
-    /// Adds the product of the `n` rows of `coefs`, an entry for each row of `self`, with `self` to
-    /// `out`, whose rows are as far apart as those of `self`: to each row what
-    /// [`Rows::axpy_rows`] adds for all rows in the order of their ids.
-    pub fn multiply(&self, kernels: &Kernels, (coefs, n): (&Matrix, usize), out: &mut [f32]) {
-        const PART: usize = 1024;
-        let (dims, stride) = ([n, self.stride], self.stride);
-        let mut slots = [0; PART];
-        for first in (0..self.stripes.rows()).step_by(PART) {
-            let slots = &mut slots[..PART.min(self.stripes.rows() - first)];
-            for (slot, id) in slots.iter_mut().zip(first as u32..) {
-                *slot = self.stripes.slot(id);
-            }
-            let (coefs, out) = ((&coefs.as_slice()[first..], coefs.stride()), (&mut *out, stride));
-            match self.dtype {
-                Dtype::F32 => {
-                    (kernels.gemm_rows)(dims, coefs, (self.as_slice(), stride), slots, out);
-                }
-                Dtype::Bf16 => {
-                    (kernels.gemm_rows_bf16)(dims, coefs, (self.halves(), stride), slots, out);
-                }
-            }
         }
     }
 

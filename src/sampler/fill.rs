@@ -2,26 +2,29 @@
 
 use crate::rng::Rng;
 
-use super::Scratch;
+use super::{Scratch, Shared};
 
-/// Appends the first of `shared` that are not marked, `missing` of them at most, and marks them;
-/// returns how many.
-pub(super) fn shared(
+/// Appends `missing` neurons that do not stand in `active[start..]` yet: of the `shared` ones as
+/// many as there are, and in front of them random ones of its own. Those that were there are marked,
+/// and in the end all but the shared ones are. Returns how many of these there are.
+pub(super) fn rest(
     missing: usize,
-    shared: &[u32],
+    shared: &mut Shared,
+    (start, units): (usize, usize),
+    rng: &mut Rng,
     scratch: &mut Scratch,
     active: &mut Vec<u32>,
 ) -> usize {
-    let start = active.len();
-    for &id in shared {
-        if active.len() - start == missing {
-            break;
-        }
-        if std::mem::replace(&mut scratch.votes[id as usize], 1) == 0 {
-            active.push(id);
-        }
+    let known = active.len();
+    let taken = shared.take(missing, &active[start..]);
+    shared.append(active);
+    if taken < missing {
+        active[known..].iter().for_each(|&id| scratch.votes[id as usize] = 1);
+        random(missing - taken, (start, units), rng, scratch, active);
+        scratch.forget(&active[known..known + taken]);
+        active[known..].rotate_left(taken);
     }
-    active.len() - start
+    taken
 }
 
 /// Appends `missing` neurons of `units` that do not stand in `active[start..]` yet, each set

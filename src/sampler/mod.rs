@@ -11,6 +11,7 @@ mod lsh;
 mod pool;
 mod ranking;
 mod retrieve;
+mod shared;
 
 use correct::Law;
 
@@ -24,6 +25,7 @@ pub use correct::Drawn;
 pub use log_uniform::LogUniform;
 pub use lsh::Lsh;
 pub use pool::Pool;
+pub use shared::Shared;
 
 /// What every sampler does behind one interface.
 #[derive(Debug)]
@@ -79,7 +81,7 @@ pub struct Query<'a> {
     /// The labels of the batch, where there is one.
     pub pool: Option<&'a Pool>,
     /// What [`Sampler::share`] drew for the samples around it.
-    pub shared: &'a [u32],
+    pub shared: &'a mut Shared,
     /// Appends so many neurons, those with the highest logits.
     pub exact: &'a mut dyn FnMut(usize, &mut Vec<u32>),
 }
@@ -202,26 +204,28 @@ impl Sampler {
         scratch.forget(&active[start..]);
     }
 
-    /// Draws the random neurons that the samples of a block share, into `out`: each takes the first
-    /// of them that it does not have yet, which is a random set of those, as it would draw for itself.
-    /// But the rows of a block are fewer, and stay in the cache. Leaves none where each sample draws
+    /// Draws the random neurons that the samples of a block share: each takes the first of them that
+    /// it does not have yet, which is a random set of those, as it would draw for itself. But the rows
+    /// of a block are fewer, and meet all of its samples at once. Leaves none where each sample draws
     /// its own.
-    pub fn share(&self, units: usize, rng: &mut Rng, scratch: &mut Scratch, out: &mut Vec<u32>) {
+    pub fn share(&self, units: usize, rng: &mut Rng, scratch: &mut Scratch, shared: &mut Shared) {
         let n = match self {
             Self::Lsh(lsh) if lsh.shared_negatives => lsh.most_random(),
             Self::Uniform { n_active, shared_negatives: true, .. } => *n_active,
             Self::Oracle { n_random, shared_negatives: true, .. } => *n_random,
             _ => 0,
         };
-        out.clear();
-        fill::random(n, (0, units), rng, scratch, out);
-        scratch.forget(out);
-        // Of many, ids come in ascending order; a sample that has some of them leaves the last ones.
-        rng.shuffle(out);
+        shared.refill(|ids| {
+            fill::random(n, (0, units), rng, scratch, ids);
+            scratch.forget(ids);
+            // Of many, ids come in ascending order; a sample that has some of them leaves the last
+            // ones.
+            rng.shuffle(ids);
+        });
     }
 
     /// Appends the active set of one sample: its labels first, then what is found, then random
-    /// neurons.
+    /// neurons, those behind the others that it shares with the samples around it.
     pub fn choose(
         &self,
         query: &mut Query<'_>,
@@ -242,25 +246,29 @@ impl Sampler {
         scratch.labels_first(query.labels, start, most, active);
         let (found, from) = (active.len() - start, active.len());
         let missing = most.saturating_sub(found);
+        let mut taken = 0;
         match self {
             Self::LogUniform { law: likely, log_q, .. } => {
                 let time = likely.draw(missing, (start, units), rng, scratch, active);
                 law = if *log_q { Law::Clock { time } } else { Law::Fill };
+                query.shared.pass();
             }
             Self::InBatch { log_q, .. } => {
                 let share = query.pool.map_or(1.0, |pool| pool.draw(missing, rng, scratch, active));
                 law = if *log_q { Law::Pool { share } } else { Law::Fill };
+                query.shared.pass();
             }
             _ => {
                 let missing = match self {
                     Self::Lsh(lsh) => lsh.missing(found),
                     _ => missing,
                 };
-                let drawn = fill::shared(missing, query.shared, scratch, active);
-                fill::random(missing - drawn, (start, units), rng, scratch, active);
+                let sizes = (start, units);
+                taken = fill::rest(missing, query.shared, sizes, rng, scratch, active);
             }
         }
-        scratch.forget(&active[start..]);
+        // What is shared bears no marks.
+        scratch.forget(&active[start..active.len() - taken]);
         let corrected = match self {
             Self::Uniform { log_q, .. } => *log_q,
             Self::Oracle { n_random, .. } => *n_random > 0,

@@ -98,8 +98,14 @@ fn choose(sampler: &Sampler, labels: &[u32], item: u64, active: &mut Vec<u32>) -
     let (mut rng, mut scratch) = (Rng::new(0, Stream::Sampler, 0, item), scratch());
     let pool = &pool();
     let exact = &mut best;
-    let mut query =
-        Query { labels, codes: &codes, units: UNITS, pool: Some(pool), shared: &[], exact };
+    let mut query = Query {
+        labels,
+        codes: &codes,
+        units: UNITS,
+        pool: Some(pool),
+        shared: &mut Shared::default(),
+        exact,
+    };
     let drawn = sampler.choose(&mut query, &mut rng, &mut scratch, active);
     assert!(scratch.votes.iter().all(|&v| v == 0));
     drawn
@@ -111,8 +117,14 @@ fn retrieve(sampler: &Sampler, codes: &[u16], item: u64) -> Vec<u32> {
     let pool = &pool();
     let mut found = vec![];
     let exact = &mut best;
-    let mut query =
-        Query { labels: &[], codes, units: UNITS, pool: Some(pool), shared: &[], exact };
+    let mut query = Query {
+        labels: &[],
+        codes,
+        units: UNITS,
+        pool: Some(pool),
+        shared: &mut Shared::default(),
+        exact,
+    };
     sampler.retrieve(&mut query, 0, &mut rng, &mut scratch, &mut found);
     assert!(scratch.votes.iter().all(|&v| v == 0));
     found

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::lsh::HashScratch;
 use crate::phases::Stopwatch;
 use crate::rows::Matrix;
+use crate::sampler::Shared;
 use crate::targets::Targets;
 use crate::touched::Edges;
 
@@ -135,15 +136,42 @@ pub struct SampledTape {
     pub codes: Vec<u16>,
     /// Room for hashing the block.
     pub hashing: HashScratch,
-    /// Random neurons that the samples of the block share, in the order in which they are taken.
-    pub shared: Vec<u32>,
+    /// Random neurons that the samples of the block share.
+    pub shared: Shared,
+    /// Their products with the samples, where they are computed apart from the others.
+    pub products: SharedTape,
+}
+
+/// The neurons that a block shares, as a matrix beside its lists.
+#[derive(Clone, Debug, Default)]
+pub struct SharedTape {
+    /// Whether they are computed by products of matrices; else as all others are.
+    pub apart: bool,
+    /// Where their rows are in memory.
+    pub slots: Vec<u32>,
+    /// A line for each sample: the logits of all of them, then their deltas, 0 where the sample did
+    /// not take one.
+    pub values: Matrix,
+    /// Room for some of their rows.
+    pub rows: Vec<f32>,
+    /// Room for the products of these.
+    pub sums: Vec<f32>,
 }
 
 impl SampledTape {
+    /// Where those of the active neurons of sample `i` stand that are computed for it alone; what
+    /// is computed for the block follows.
+    #[must_use]
+    pub fn own(&self, i: usize) -> Range<usize> {
+        let Range { start, end } = self.active.range(i);
+        start..end - if self.products.apart { self.shared.count(i) } else { 0 }
+    }
+
     fn clear(&mut self) {
         self.active.clear();
         self.slopes.clear();
         self.deltas.clear();
+        self.products.apart = false;
     }
 }
 

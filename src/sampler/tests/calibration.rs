@@ -35,7 +35,7 @@ fn estimate_with(
     let whole = exp(&all.iter().map(logit).collect::<Vec<_>>());
 
     let (mut scratch, mut sampler) = (scratch(), build_on((&weights, bias), &config(0)));
-    let (mut estimates, mut shared) = (vec![], vec![]);
+    let (mut estimates, mut shared) = (vec![], Shared::default());
     for item in 0..repeats {
         if sampler.index().is_some() {
             sampler = build_on((&weights, bias), &config(item));
@@ -46,7 +46,7 @@ fn estimate_with(
         let (mut rng, mut active) = (Rng::new(8, Stream::Sampler, 0, item), vec![]);
         let mut of_block = Rng::new(8, Stream::SharedNegatives, 0, item);
         sampler.share(UNITS, &mut of_block, &mut scratch, &mut shared);
-        let (labels, shared, exact) = (&LABELS[..], &shared[..], &mut best);
+        let (labels, shared, exact) = (&LABELS[..], &mut shared, &mut best);
         let mut query = Query { labels, codes: &codes, units: UNITS, pool: None, shared, exact };
         let drawn = sampler.choose(&mut query, &mut rng, &mut scratch, &mut active);
         let mut logits: Vec<f32> = active.iter().map(logit).collect();

@@ -14,8 +14,9 @@ fn sharing(shared_negatives: bool) -> [SamplerConfig; 3] {
 }
 
 /// What block `block` draws for its samples.
-fn drawn_for(sampler: &Sampler, block: u64) -> Vec<u32> {
-    let (mut scratch, mut out) = (scratch(), vec![7; 3]);
+fn drawn_for(sampler: &Sampler, block: u64) -> Shared {
+    let (mut scratch, mut out) = (scratch(), Shared::default());
+    out.refill(|ids| ids.extend([7, 8]));
     let mut rng = Rng::new(0, Stream::SharedNegatives, 0, block);
     sampler.share(UNITS, &mut rng, &mut scratch, &mut out);
     assert!(scratch.votes.iter().all(|&v| v == 0));
@@ -23,7 +24,12 @@ fn drawn_for(sampler: &Sampler, block: u64) -> Vec<u32> {
 }
 
 /// The active set of sample `item` of a block that drew `shared`, and how many of it are not random.
-fn choose_with(sampler: &Sampler, labels: &[u32], shared: &[u32], item: u64) -> (Vec<u32>, Drawn) {
+fn choose_with(
+    sampler: &Sampler,
+    labels: &[u32],
+    shared: &mut Shared,
+    item: u64,
+) -> (Vec<u32>, Drawn) {
     let codes = codes(sampler, 3);
     let (mut rng, mut scratch) = (Rng::new(0, Stream::Sampler, 0, item), scratch());
     let (exact, mut active) = (&mut best, vec![]);
@@ -37,19 +43,27 @@ fn choose_with(sampler: &Sampler, labels: &[u32], shared: &[u32], item: u64) -> 
 fn samples_of_a_block_take_the_first_that_they_do_not_have_yet() {
     for config in sharing(true) {
         let sampler = build(&config);
-        let shared = drawn_for(&sampler, 5);
+        let mut shared = drawn_for(&sampler, 5);
+        let all = shared.ids().to_vec();
         for item in 0..30 {
             // Some of the labels are among the shared ones.
-            let labels = [item as u32, shared[3], 400 + item as u32];
-            let (active, drawn) = choose_with(&sampler, &labels, &shared, item);
+            let labels = [item as u32, all[3], 400 + item as u32];
+            let (active, drawn) = choose_with(&sampler, &labels, &mut shared, item);
             assert_eq!((&active[..3], active.len()), (&labels[..], 60), "{config:?}");
             let (known, random) = active.split_at(drawn.found);
             let mut first: Vec<u32> =
-                shared.iter().copied().filter(|id| !known.contains(id)).collect();
+                all.iter().copied().filter(|id| !known.contains(id)).collect();
             first.truncate(random.len());
-            assert_eq!(random[..first.len()], first[..], "{config:?}");
             // More are drawn by the sample alone, where its own are among the shared ones.
-            assert!(random.len() - first.len() <= known.len(), "{config:?}");
+            let (own, last) = random.split_at(random.len() - first.len());
+            assert_eq!(
+                (last, shared.count(item as usize)),
+                (&first[..], first.len()),
+                "{config:?}"
+            );
+            let taken = shared.runs(item as usize).flatten();
+            assert_eq!(taken.map(|place| all[place]).collect::<Vec<_>>(), first);
+            assert!(own.len() <= known.len(), "{config:?}");
             let mut set = sorted(&active);
             set.dedup();
             assert_eq!(set.len(), 60, "{config:?}");
@@ -61,16 +75,17 @@ fn samples_of_a_block_take_the_first_that_they_do_not_have_yet() {
 fn blocks_draw_for_themselves_and_always_the_same() {
     for config in sharing(true) {
         let sampler = build(&config);
-        let mut set = sorted(&drawn_for(&sampler, 5));
-        assert_eq!(drawn_for(&sampler, 5), drawn_for(&sampler, 5));
-        assert_ne!(set, sorted(&drawn_for(&sampler, 6)));
+        let drawn_for = |block| drawn_for(&sampler, block).ids().to_vec();
+        let mut set = sorted(&drawn_for(5));
+        assert_eq!(drawn_for(5), drawn_for(5));
+        assert_ne!(set, sorted(&drawn_for(6)));
         let drawn = set.len();
         set.dedup();
         assert_eq!(set.len(), drawn);
         assert!((30..=60).contains(&drawn), "{config:?}: {drawn}");
     }
     for config in sharing(false) {
-        assert!(drawn_for(&build(&config), 5).is_empty(), "{config:?}");
+        assert!(drawn_for(&build(&config), 5).ids().is_empty(), "{config:?}");
     }
 }
 
@@ -83,8 +98,8 @@ fn every_neuron_is_drawn_as_often_as_by_the_sample_itself() {
     let mut counts = vec![0_u32; UNITS];
     for block in 0..blocks {
         // One sample of each block: those of a block are not independent.
-        let shared = drawn_for(&sampler, block);
-        let (active, drawn) = choose_with(&sampler, &labels, &shared, block);
+        let mut shared = drawn_for(&sampler, block);
+        let (active, drawn) = choose_with(&sampler, &labels, &mut shared, block);
         // It is corrected as if it had drawn for itself.
         assert_eq!(drawn, Drawn::new(10, 50, UNITS, Law::Fill));
         for &id in &active[10..] {
