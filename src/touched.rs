@@ -138,6 +138,12 @@ impl Touched {
         }
     }
 
+    /// Whether no row was touched.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Each touched row's place in the shard, with its samples and coefficients.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &[u32], &[f32])> {
         let mut start = 0;

@@ -36,14 +36,14 @@ impl Sampled {
             weights.gather(kernels, slots, next, rows);
             let sums = &mut sums[..slots.len() * n];
             (kernels.products)(rows, x, stride, &[], sums);
+            let mut biases = [0.0; TILE];
             if let Some(bias) = bias {
-                for (k, &slot) in slots.iter().enumerate() {
-                    let of_row = sums[k..].iter_mut().step_by(slots.len());
-                    of_row.for_each(|sum| *sum += bias[slot as usize]);
-                }
+                slots.iter().zip(&mut biases).for_each(|(&slot, to)| *to = bias[slot as usize]);
             }
             for (i, sums) in sums.chunks_exact(slots.len()).enumerate() {
-                values.row_mut(i)[first..first + slots.len()].copy_from_slice(sums);
+                let logits = &mut values.row_mut(i)[first..first + slots.len()];
+                let terms = sums.iter().zip(&biases);
+                logits.iter_mut().zip(terms).for_each(|(logit, (sum, bias))| *logit = sum + bias);
             }
         }
     }
