@@ -24,6 +24,9 @@ def whole(name: str, found: object, minimum: int, maximum: int | None = None) ->
     >>> whole("units", 64, 1)
     64
     """
+    # Asking for a protocol takes microseconds, and predictions of single rows ask each time.
+    if type(found) is int and minimum <= found and (maximum is None or found <= maximum):
+        return found
     wanted = f"a whole number of at least {minimum}"
     if maximum is not None:
         wanted = f"a whole number from {minimum} to {maximum}"
@@ -98,12 +101,12 @@ def choice(name: str, found: object, options: Sequence[str]) -> str:
     >>> choice("mode", "exact", ["exact", "lsh"])
     'exact'
     """
+    if isinstance(found, str) and found in options:
+        return found
     wanted = " or ".join(repr(option) for option in options)
     if not isinstance(found, str):
         raise TypeError(f"{name}: found {_show(found)}, wanted {wanted}")
-    if found not in options:
-        raise ValueError(f"{name}: found {found!r}, wanted {wanted}")
-    return found
+    raise ValueError(f"{name}: found {found!r}, wanted {wanted}")
 
 
 def flag(name: str, found: object) -> bool:

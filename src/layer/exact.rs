@@ -99,8 +99,9 @@ impl Sampled {
     ) {
         let weights = self.weights.weights();
         let rows = match queries {
+            // One query is a stream, and meets no row a second time.
+            Queries::Dense(_, 1) | Queries::Sparse(_) => MOST,
             Queries::Dense(..) => TILE / (weights.stride() * weights.dtype().bytes()).max(1),
-            Queries::Sparse(_) => MOST,
         };
         let most = rows.clamp(FEW, MOST);
         for shard in shards {

@@ -30,8 +30,9 @@ pub(super) enum Law {
     /// those a share was `kept`.
     Any { tables: u32, share: f32, kept: f32 },
     /// Found in enough tables, `floor` or more, for a grade above `least`; of those with just that
-    /// grade a share of `ties` was kept.
-    Best { share: f32, least: u8, ties: f32, floor: u8 },
+    /// grade a share of `ties` was kept, and of those found in just `floor` tables a share was
+    /// `kept`.
+    Best { share: f32, least: u8, ties: f32, floor: u8, kept: f32 },
 }
 
 impl Drawn {
@@ -107,9 +108,16 @@ impl Lsh {
                 let read = stands * f64::from(share);
                 f64::from(kept) * -(f64::from(tables) * (-read).ln_1p()).exp_m1()
             }
-            Law::Best { share, least, ties, floor } => {
-                let reaches =
-                    |grade| self.ranking.at_least(grade, length, floor, stands * f64::from(share));
+            Law::Best { share, least, ties, floor, kept } => {
+                let from = |grade, floor| {
+                    self.ranking.at_least(grade, length, floor, stands * f64::from(share))
+                };
+                let reaches = |grade| {
+                    let all = from(grade, floor);
+                    let passed =
+                        if kept < 1.0 { all - from(grade, floor.saturating_add(1)) } else { 0.0 };
+                    all - (1.0 - f64::from(kept)) * passed
+                };
                 let above = least.checked_add(1).map_or(0.0, reaches);
                 above + f64::from(ties) * (reaches(least) - above).max(0.0)
             }

@@ -45,35 +45,48 @@ impl Lsh {
     ) -> Law {
         let [found, again] = self.count(codes, rng, scratch);
         let Scratch { votes, candidates, repeated, order: graded, grades, .. } = scratch;
-        let all = &candidates[..found];
-        // Most candidates were found once, by chance: where those found again are enough, the others
-        // are not looked at.
-        let (candidates, floor) =
-            if again < n { (all, floor) } else { (&repeated[..again], floor.max(2)) };
+        let (all, repeated) = (&candidates[..found], &repeated[..again]);
         let mut histogram = [0_usize; 256];
-        for &id in candidates {
+        for &id in repeated {
             histogram[votes[id as usize] as usize] += 1;
         }
-        // Of these only the best by count are graded.
-        let (fewest, _) = threshold(&histogram, GRADED * n);
-        let fewest = fewest.max(floor);
+        // Only the best by count are graded.
+        let most = GRADED * n;
+        let (mut fewest, mut room) = threshold(&histogram, most);
+        if fewest < floor.max(2) {
+            fewest = floor.max(2);
+            room = histogram[fewest as usize];
+        }
+        let mut kept = share(room, histogram[fewest as usize]);
         graded.clear();
+        for &id in repeated {
+            let count = votes[id as usize];
+            let last_in = count == fewest && room > 0;
+            room -= usize::from(last_in);
+            if count > fewest || last_in {
+                graded.push(id);
+            }
+        }
+        // Most candidates were found once, by chance: where those found again are enough, the others
+        // are not looked at.
+        if again < n && floor <= 1 {
+            let once = found - again;
+            let room = once.min(most - again);
+            graded.extend(all.iter().filter(|&&id| votes[id as usize] == 1).take(room));
+            (fewest, kept) = (1, share(room, once));
+        }
         grades.clear();
         histogram.fill(0);
         // Lengths stand all over memory: read on their own, many are under way at a time.
         let mut lengths = [0.0; 64];
-        for candidates in candidates.chunks(lengths.len()) {
-            for (length, &id) in lengths.iter_mut().zip(candidates) {
+        for graded in graded.chunks(lengths.len()) {
+            for (length, &id) in lengths.iter_mut().zip(graded) {
                 *length = self.index.length(id);
             }
-            for (&id, &length) in candidates.iter().zip(&lengths) {
-                let count = votes[id as usize];
-                if count >= fewest {
-                    graded.push(id);
-                    let grade = self.ranking.grade(count, length);
-                    histogram[grade as usize] += 1;
-                    grades.push(grade);
-                }
+            for (&id, &length) in graded.iter().zip(&lengths) {
+                let grade = self.ranking.grade(votes[id as usize], length);
+                histogram[grade as usize] += 1;
+                grades.push(grade);
             }
         }
         for &id in all {
@@ -88,7 +101,7 @@ impl Lsh {
                 active.push(id);
             }
         }
-        Law::Best { share: self.share(codes), least, ties, floor }
+        Law::Best { share: self.share(codes), least, ties, floor: fewest, kept }
     }
 
     /// Counts in how many buckets each neuron stands, as its votes, and lists those that stand in
@@ -99,10 +112,17 @@ impl Lsh {
         let n_tables = tables.n_tables();
         // All buckets of a query are a few tens of kilobytes, each somewhere else in memory: asked for
         // together, they arrive while the first ones are counted.
-        for (table, &code) in codes.iter().enumerate() {
-            let ids = tables.bucket(table, code);
-            let read = &ids[..ids.len().min(self.window)];
-            (kernels.prefetch)(bytemuck::cast_slice(read));
+        // Where they start stands all over memory as well, and is read on its own.
+        let mut buckets = [&[][..]; 32];
+        for (part, codes) in codes.chunks(buckets.len()).enumerate() {
+            for (table, (bucket, &code)) in
+                (part * buckets.len()..).zip(buckets.iter_mut().zip(codes))
+            {
+                *bucket = tables.bucket(table, code);
+            }
+            for ids in &buckets[..codes.len()] {
+                (kernels.prefetch)(bytemuck::cast_slice(&ids[..ids.len().min(self.window)]));
+            }
         }
         let first = rng.below(n_tables as u32) as usize;
         let (mut found, mut again) = (0, 0);
@@ -110,12 +130,13 @@ impl Lsh {
             for part in self.window(tables.bucket(table, codes[table]), rng) {
                 for &id in part {
                     // Written always and kept when due: a branch here would be taken at random.
-                    let votes = &mut votes[id as usize];
+                    let vote = &mut votes[id as usize];
+                    let before = *vote;
+                    *vote = before.saturating_add(1);
                     candidates[found] = id;
-                    found += usize::from(*votes == 0);
+                    found += usize::from(before == 0);
                     repeated[again] = id;
-                    again += usize::from(*votes == 1);
-                    *votes = votes.saturating_add(1);
+                    again += usize::from(before == 1);
                 }
             }
         }
@@ -145,10 +166,14 @@ impl Lsh {
             };
             let ahead = candidates.iter().enumerate().filter(|&pair| before(pair)).count();
             // Only so many of those with the most votes are graded.
-            let more = |&&other: &&u32| votes[other as usize] > votes[id as usize];
+            let votes_of = |id: u32| votes[id as usize];
+            let more = |&&other: &&u32| votes_of(other) > votes_of(id);
             let fuller = candidates.iter().filter(more).count();
+            let as_full =
+                candidates[..place].iter().filter(|&&other| votes_of(other) == votes_of(id));
+            let graded = (fuller + as_full.count()) / GRADED;
             // One found once is passed over where enough were found more often.
-            let fewer = if votes[id as usize] == 1 { fuller } else { fuller / GRADED };
+            let fewer = if votes_of(id) == 1 { graded.max(fuller) } else { graded };
             1 + ahead.max(fewer)
         });
         scratch.forget_found(found);
@@ -273,7 +298,7 @@ fn share(read: usize, stand: usize) -> f32 {
 
 /// Candidates that are graded for each neuron that is wanted: enough for rows that are much longer
 /// than others to make up for a smaller count.
-const GRADED: usize = 16;
+const GRADED: usize = 4;
 
 /// The grade at which `n` neurons are reached, and how many with just that grade belong.
 fn threshold(histogram: &[usize; 256], n: usize) -> (u8, usize) {

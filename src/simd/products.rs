@@ -25,11 +25,37 @@ pub(super) fn products<I: Isa, E: Element>(
     if out.is_empty() {
         return;
     }
+    if x.len() == stride {
+        return stream(isa, weights, x, out);
+    }
     // The tile's sums, a vector of each of its rows and one of `x` share the register file.
     if I::REGISTERS >= 32 {
         in_tiles::<I, E, 4>(isa, weights, x, stride, ahead, out);
     } else {
         in_tiles::<I, E, 1>(isa, weights, x, stride, ahead, out);
+    }
+}
+
+/// All rows with a single `x`, which is a stream: every line is read once, and in the order it has
+/// in memory. Only so does the hardware fetch ahead at the rate of the memory; with the lines of two
+/// rows or four in turn it reads at less than half of that, whatever is asked for ahead.
+#[inline(always)]
+fn stream<I: Isa, E: Element>(isa: I, weights: &[E], x: &[f32], out: &mut [f32]) {
+    let (x, _) = x.as_chunks::<LANES>();
+    let (chunks, _) = weights.as_chunks::<LANES>();
+    let groups = chunks.chunks(GROUP * x.len());
+    for (rows, out) in groups.zip(out.chunks_mut(GROUP)) {
+        let mut acc = [isa.splat(0.0); GROUP];
+        for (acc, row) in acc.iter_mut().zip(rows.chunks_exact(x.len())) {
+            for (w, x) in row.iter().zip(x) {
+                *acc = isa.mul_add(E::load(isa, w), isa.load(x), *acc);
+            }
+        }
+        let sums = isa.sums(acc);
+        match out.first_chunk_mut::<GROUP>() {
+            Some(out) => *out = sums,
+            None => out.copy_from_slice(&sums[..out.len()]),
+        }
     }
 }
 
