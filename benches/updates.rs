@@ -45,8 +45,8 @@ impl Layer {
             eps: 1e-8,
             weight_decay: 0.0,
             mode: AdamMode::Lazy,
-            second_moment,
-            moments,
+            second_moment: Some(second_moment),
+            moments: Some(moments),
         };
         let weights = Rows::random_as(dtype, (rows, WIDTH), 1.0, (0, 0));
         let optimizer = Optimizer::new(&config, ClipConfig::default());

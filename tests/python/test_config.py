@@ -28,8 +28,8 @@ CONTRACT = json.loads("""
                "rebuild": {"every": null, "growth": null, "drift": null, "redraw": null}},
    "dtype": "f32", "optimizer": null},
  "optimizer": {"kind": "adam", "lr": null, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8,
-               "weight_decay": 0.0, "mode": "lazy", "second_moment": "entry",
-               "moments": "f32"},
+               "weight_decay": 0.0, "mode": "lazy", "second_moment": null,
+               "moments": null},
  "clip": {"norm": null, "value": null},
  "schedule": {"warmup": null, "decay": "cosine"},
  "update": "sharded"}
