@@ -275,7 +275,8 @@ mod tests {
         let (floats, halves) = (Some(Dtype::F32), Some(Dtype::Bf16));
         for (given, of_wide) in [
             ((None, None), (row, halves)),
-            ((entry, None), (entry, halves)),
+            ((entry, None), (entry, floats)),
+            ((None, halves), (row, halves)),
             ((None, floats), (row, floats)),
             ((entry, floats), (entry, floats)),
             ((row, halves), (row, halves)),

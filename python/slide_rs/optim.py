@@ -50,7 +50,7 @@ class Adam:
         How the running means are stored, and the running squares if there is one a weight.
         Halves are rounded at random, so that no small change is lost in the mean (Gupta et al.,
         "Deep learning with limited numerical precision", ICML 2015). By rule, layer by layer,
-        when not given.
+        when not given; halves only where there is one running square a row.
 
     Notes
     -----

@@ -177,9 +177,11 @@ impl OptimizerConfig {
             Self::Adam { lr, mode, second_moment, moments, .. } => {
                 lr.get_or_insert(ADAM_LR);
                 let light = wide && *mode != Mode::Dense;
-                let (of_row, halves) = (SecondMoment::Row, Dtype::Bf16);
-                second_moment.get_or_insert(if light { of_row } else { SecondMoment::Entry });
-                moments.get_or_insert(if light { halves } else { Dtype::F32 });
+                let by_rule = if light { SecondMoment::Row } else { SecondMoment::Entry };
+                let second = *second_moment.get_or_insert(by_rule);
+                // Second moments in halves are noisy, and cost P@5 where it was measured.
+                let halves = light && second == SecondMoment::Row;
+                moments.get_or_insert(if halves { Dtype::Bf16 } else { Dtype::F32 });
             }
             Self::Sgd { lr, .. } => _ = lr.get_or_insert(1.0),
             Self::Adagrad { lr, .. } => _ = lr.get_or_insert(0.05),
