@@ -1,41 +1,56 @@
 """Weights and moments in halves against floats, on data of your own: paired seeds.
 
-    python examples/precision.py TRAIN TEST [--seeds 5] [--light]
+    python examples/precision.py TRAIN TEST [--seeds 5] [--light | --moments]
 
 The networks of a seed differ in how weights are stored alone; with ``--light`` also in what Adam
-remembers: moments in halves, and then one second moment a row. The last lines are the mean
-differences of P@1 from floats with their standard errors.
+remembers: moments in halves, and then one second moment a row; with ``--moments`` in that alone, in
+the output layer or in both, of which the last is what wide layers have by rule. The last lines are
+the mean differences from floats, with their standard errors in brackets; in ``PSP@5`` rare labels
+count more.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import slide_rs
-from slide_rs import layers, optim
+from slide_rs import layers, metrics, optim, samplers
+
+METRICS = ["p@1", "p@5", "psp@5"]
+EXACT = optim.Adam(second_moment="entry", moments_dtype="float32")
 
 
 @dataclass(frozen=True)
 class Stored:
-    """How a network is stored, and the bytes of a weight with its moments."""
+    """How a network is stored, and the bytes of a weight of the output with its moments."""
 
     name: str
     bytes: int
     dtype: str = "bfloat16"
     moments_dtype: str = "float32"
     second_moment: str = "entry"
+    output_alone: bool = False
 
-    def network(self, train: slide_rs.datasets.Dataset, hidden: int, seed: int) -> slide_rs.Network:
+    def network(
+        self, train: slide_rs.datasets.Dataset, hidden: int, n_active: int | None, seed: int
+    ) -> slide_rs.Network:
         """Describe a network for the data."""
+        adam = optim.Adam(second_moment=self.second_moment, moments_dtype=self.moments_dtype)
         chain = [
             layers.SparseInput(train.n_features),
-            layers.Dense(hidden, dtype=self.dtype),
-            layers.SampledDense(train.n_labels, dtype=self.dtype),
+            layers.Dense(hidden, dtype=self.dtype, optimizer=EXACT if self.output_alone else None),
+            layers.SampledDense(
+                train.n_labels, dtype=self.dtype, sampler=samplers.LSH(n_active=n_active)
+            ),
         ]
-        adam = optim.Adam(second_moment=self.second_moment, moments_dtype=self.moments_dtype)
         return slide_rs.Network(chain, optimizer=adam, seed=seed)
+
+    def size(self, train: slide_rs.datasets.Dataset, hidden: int) -> float:
+        """Return the megabytes of weights and their moments."""
+        of_input = FLOATS.bytes if self.output_alone else self.bytes
+        return hidden * (train.n_features * of_input + train.n_labels * self.bytes) / 1e6
 
 
 FLOATS = Stored("float32", 12, "float32")
@@ -47,6 +62,18 @@ LIGHT = [
 ]
 
 
+ROW = Stored("row v", 8, "float32", second_moment="row")
+BY_RULE = replace(ROW, name="bf16 m; row v", bytes=6, moments_dtype="bfloat16")
+MOMENTS = [
+    FLOATS,
+    Stored("bf16 m, v", 8, "float32", "bfloat16"),
+    replace(ROW, name="output: row v", output_alone=True),
+    ROW,
+    replace(BY_RULE, name="output: bf16 m; row v", output_alone=True),
+    BY_RULE,
+]
+
+
 def main() -> None:
     """Train, print a line for each network, and the differences."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -55,29 +82,40 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--hidden", type=int, default=192)
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--n-active", type=int)
+    parser.add_argument("--rows", type=int, help="of the test set; all when not given")
     parser.add_argument("--light", action="store_true", help="what Adam remembers differs too")
+    parser.add_argument("--moments", action="store_true", help="that alone differs")
     given = parser.parse_args()
     train, test = (slide_rs.datasets.read_xmc(path) for path in (given.train, given.test))
 
-    print(f"{'seed':>4}{'stored':>18}{'P@1':>8}{'P@5':>8}{'rows/s':>9}{'MB':>9}")
-    p1: dict[str, list[float]] = {}
-    kinds = LIGHT if given.light else WEIGHTS
+    X, Y = test.X[: given.rows], test.Y[: given.rows]
+    weights = metrics.inv_propensity(train.Y)
+
+    print(f"{'seed':>4}{'stored':>23}{'P@1':>8}{'P@5':>8}{'PSP@5':>8}{'rows/s':>9}{'MB':>9}")
+    reached: dict[str, list[list[float]]] = {}
+    kinds = MOMENTS if given.moments else LIGHT if given.light else WEIGHTS
     for seed in range(given.seeds):
         for stored in kinds:
-            net = stored.network(train, given.hidden, seed)
-            history = net.fit(train.X, train.Y, epochs=given.epochs, verbose=False)
-            found = net.evaluate(test.X, test.Y, metrics=["p@1", "p@5"])
-            p1.setdefault(stored.name, []).append(found["p@1"])
-            size = given.hidden * (train.n_features + train.n_labels) * stored.bytes / 1e6
+            net = stored.network(train, given.hidden, given.n_active, seed)
+            history = net.fit(train.X, train.Y, given.epochs, given.batch_size, verbose=False)
+            found = net.evaluate(X, Y, METRICS, inv_propensity=weights)
+            reached.setdefault(stored.name, []).append([found[name] for name in METRICS])
             print(
-                f"{seed:>4}{stored.name:>18}{found['p@1']:>8.4f}{found['p@5']:>8.4f}"
-                f"{history.last['samples_per_second']:>9,.0f}{size:>9.1f}",
+                f"{seed:>4}{stored.name:>23}"
+                + "".join(f"{found[name]:>8.4f}" for name in METRICS)
+                + f"{history.last['samples_per_second']:>9,.0f}"
+                f"{stored.size(train, given.hidden):>9.1f}",
                 flush=True,
             )
     for stored in kinds[1:]:
-        gains = np.subtract(p1[stored.name], p1[FLOATS.name])
-        error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.nan
-        print(f"{stored.name} - {FLOATS.name}: {gains.mean():+.4f}, standard error {error:.4f}")
+        gains = np.subtract(reached[stored.name], reached[FLOATS.name])
+        n = len(gains)
+        errors = gains.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(METRICS), np.nan)
+        told = zip(METRICS, gains.mean(axis=0), errors, strict=True)
+        parts = [f"{name.upper()} {gain:+.4f} ({error:.4f})" for name, gain, error in told]
+        print(f"{stored.name} - {FLOATS.name}: {', '.join(parts)}")
 
 
 if __name__ == "__main__":

@@ -14,22 +14,30 @@ impl NetworkConfig {
     #[must_use]
     pub fn resolve(mut self) -> Self {
         self.input.dropout.get_or_insert(input_dropout(&self.input));
-        self.optimizer.resolve();
+        let open = self.optimizer.clone();
+        self.optimizer.resolve(false);
+        let shared = (&open, &self.optimizer);
         let (seed, last) = (self.seed, self.hidden.len().saturating_sub(1));
-        let mut dense = None;
+        let (mut inputs, mut dense) = (self.input.features, None);
         for (i, layer) in self.hidden.iter_mut().enumerate() {
             layer.norm_mut().get_or_insert(if i == last { NORM } else { 0.0 });
             match layer {
-                HiddenConfig::Dense(layer) => resolve_optimizer(&mut layer.optimizer),
+                HiddenConfig::Dense(layer) => {
+                    // It has a row for each input.
+                    let wide = dense.is_none() && is_wide(inputs, layer.units);
+                    resolve_optimizer(&mut layer.optimizer, shared, wide);
+                }
                 HiddenConfig::Sampled(layer) => {
                     layer.sampler.resolve(dense, layer.units, seed);
-                    resolve_optimizer(&mut layer.optimizer);
+                    let wide = dense.is_some() && is_wide(layer.units, inputs);
+                    resolve_optimizer(&mut layer.optimizer, shared, wide);
                 }
             }
-            dense = layer.dense_units();
+            (inputs, dense) = (layer.units(), layer.dense_units());
         }
         self.output.sampler.resolve(dense, self.output.units, seed);
-        resolve_optimizer(&mut self.output.optimizer);
+        let wide = dense.is_some() && is_wide(self.output.units, inputs);
+        resolve_optimizer(&mut self.output.optimizer, shared, wide);
         self
     }
 }
@@ -50,11 +58,14 @@ impl OptimizerConfig {
     const fn moments(&self, column: bool) -> (u128, u128) {
         match *self {
             Self::Adam { second_moment, moments, mode, weight_decay, .. } => {
-                let moment = if column { Dtype::F32 } else { moments }.bytes() as u128;
+                let moment = match moments {
+                    Some(dtype) if !column => dtype.bytes() as u128,
+                    _ => Dtype::F32.bytes() as u128,
+                };
                 let stamp = if has_stamps(mode, weight_decay) { 4 } else { 0 };
                 match second_moment {
-                    SecondMoment::Row if !column => (moment, stamp + 4),
-                    SecondMoment::Row | SecondMoment::Entry => (2 * moment, stamp),
+                    Some(SecondMoment::Row) if !column => (moment, stamp + 4),
+                    _ => (2 * moment, stamp),
                 }
             }
             Self::Sgd { momentum, .. } if momentum > 0.0 => (4, 0),
@@ -64,10 +75,26 @@ impl OptimizerConfig {
     }
 }
 
-fn resolve_optimizer(own: &mut Option<OptimizerConfig>) {
-    if let Some(own) = own {
-        own.resolve();
+/// Fills in a layer's own optimiser. Where what is open in that of the network means something else
+/// for this layer than for the others, it becomes the layer's own.
+fn resolve_optimizer(
+    own: &mut Option<OptimizerConfig>,
+    (open, resolved): (&OptimizerConfig, &OptimizerConfig),
+    wide: bool,
+) {
+    let mut fitting = own.as_ref().unwrap_or(open).clone();
+    fitting.resolve(wide);
+    if own.is_some() || fitting != *resolved {
+        *own = Some(fitting);
     }
+}
+
+/// Whether so many rows, touched few at a time, wait for memory.
+///
+/// With both moments of Adam a million weights are 12 MiB: more than the caches next to the cores
+/// hold, where leaving bytes out gains little and rounding costs more than it saves.
+const fn is_wide(rows: usize, width: usize) -> bool {
+    rows.saturating_mul(width) >= 1 << 20
 }
 
 impl SamplerConfig {
@@ -93,7 +120,7 @@ fn input_dropout(input: &InputConfig) -> f32 {
 mod tests {
     use super::*;
     use crate::config::tests::plain;
-    use crate::config::{AdamMode, FamilyConfig, LshConfig, Projection};
+    use crate::config::{Activation, AdamMode, FamilyConfig, LshConfig, Projection, SampledConfig};
     use crate::optim::Param;
     use crate::rows::Rows;
 
@@ -149,8 +176,8 @@ mod tests {
             eps,
             weight_decay,
             mode,
-            second_moment,
-            moments,
+            second_moment: Some(second_moment),
+            moments: Some(moments),
         };
         let sgd = |momentum| OptimizerConfig::Sgd { lr, momentum, nesterov: false };
         let lazy = (AdamMode::Lazy, 0.0);
@@ -178,6 +205,121 @@ mod tests {
                 assert_eq!(counted, (kept + n * stamp) as u128, "{optimizer:?} {column}");
             }
         }
+    }
+
+    /// Adam as it is by rule in a narrow layer, or in a wide one.
+    fn adam(wide: bool) -> OptimizerConfig {
+        let mut adam = plain(1, 1, 1).optimizer;
+        adam.resolve(wide);
+        adam
+    }
+
+    fn dense(units: usize) -> HiddenConfig {
+        let mut hidden = plain(1, units, 1).hidden;
+        hidden.remove(0)
+    }
+
+    fn sampled(units: usize) -> HiddenConfig {
+        let output = plain(1, 1, units).output;
+        HiddenConfig::Sampled(SampledConfig {
+            units,
+            activation: Activation::Relu,
+            norm: None,
+            bias: true,
+            sampler: output.sampler,
+            dtype: output.dtype,
+            optimizer: None,
+        })
+    }
+
+    #[test]
+    fn adam_is_light_where_few_of_a_million_weights_are_touched() {
+        let light = adam(true);
+        let OptimizerConfig::Adam { second_moment, moments, .. } = light else { unreachable!() };
+        assert_eq!((second_moment, moments), (Some(SecondMoment::Row), Some(Dtype::Bf16)));
+        // Each with the layers that are light, hidden ones first.
+        for (features, hidden, units, expected) in [
+            (1 << 13, vec![dense(128)], 1 << 13, vec![true, true]),
+            ((1 << 13) - 1, vec![dense(128)], (1 << 13) - 1, vec![false, false]),
+            // All rows of a dense layer behind a dense one are touched.
+            (10, vec![dense(1024), dense(1024)], 10, vec![false, false, false]),
+            // What a sampled layer touches of a row is few columns where its inputs are sparse.
+            (1 << 20, vec![sampled(2000)], 2000, vec![false, false]),
+            (10, vec![dense(64), sampled(1 << 14)], 1000, vec![false, true, false]),
+            (10, vec![sampled(1 << 14), dense(64)], 1 << 14, vec![false, true, true]),
+            (1 << 20, vec![], 1 << 20, vec![false]),
+            (1, vec![dense(1)], usize::MAX, vec![false, true]),
+        ] {
+            let mut config = plain(features, 1, units);
+            config.hidden = hidden;
+            let config = config.resolve();
+            let own = config.hidden.iter().map(HiddenConfig::optimizer);
+            let own: Vec<_> = own.chain([config.output.optimizer.as_ref()]).collect();
+            let expected: Vec<_> = expected.iter().map(|&wide| wide.then_some(&light)).collect();
+            assert_eq!(own, expected, "{features} {units}");
+            assert_eq!(config.optimizer, adam(false));
+        }
+    }
+
+    #[test]
+    fn what_is_said_about_moments_is_kept_and_the_rest_is_by_rule() {
+        let wide = plain(1 << 20, 128, 1 << 20);
+        let said = |second, halves| {
+            let mut optimizer = plain(1, 1, 1).optimizer;
+            if let OptimizerConfig::Adam { lr, second_moment, moments, .. } = &mut optimizer {
+                (*lr, *second_moment, *moments) = (Some(0.5), second, halves);
+            }
+            optimizer
+        };
+        let (entry, row) = (Some(SecondMoment::Entry), Some(SecondMoment::Row));
+        let (floats, halves) = (Some(Dtype::F32), Some(Dtype::Bf16));
+        for (given, of_wide) in [
+            ((None, None), (row, halves)),
+            ((entry, None), (entry, floats)),
+            ((None, halves), (row, halves)),
+            ((None, floats), (row, floats)),
+            ((entry, floats), (entry, floats)),
+            ((row, halves), (row, halves)),
+        ] {
+            let expected = said(of_wide.0, of_wide.1);
+            // By the network, and by the layer, whose network has all in floats.
+            let mut config = wide.clone();
+            config.optimizer = said(given.0, given.1);
+            let by_network = config.resolve();
+            assert!(by_network.optimizers().last() == Some(&expected), "{by_network:?}");
+            let mut config = wide.clone();
+            config.optimizer = said(entry, floats);
+            config.output.optimizer = Some(said(given.0, given.1));
+            let by_layer = config.resolve();
+            assert_eq!(by_layer.output.optimizer, Some(expected));
+            assert_eq!(by_layer.hidden[0].optimizer(), None);
+        }
+    }
+
+    #[test]
+    fn adam_that_is_dense_for_comparison_is_exact_whatever_the_width() {
+        let mut config = plain(1 << 20, 128, 1 << 20);
+        if let OptimizerConfig::Adam { mode, .. } = &mut config.optimizer {
+            *mode = AdamMode::Dense;
+        }
+        let config = config.resolve();
+        assert_eq!((config.hidden[0].optimizer(), config.output.optimizer.as_ref()), (None, None));
+        let OptimizerConfig::Adam { second_moment, moments, .. } = config.optimizer else {
+            unreachable!()
+        };
+        assert_eq!((second_moment, moments), (Some(SecondMoment::Entry), Some(Dtype::F32)));
+    }
+
+    #[test]
+    fn documents_without_moments_have_those_of_their_time() {
+        let json = plain(1 << 20, 128, 1 << 20).to_json();
+        let before = json.replace(r#","second_moment":null,"moments":null"#, "");
+        assert_ne!(before, json);
+        let read = NetworkConfig::from_json(&before).unwrap().resolve();
+        assert_eq!((read.optimizer, read.output.optimizer), (adam(false), None));
+        // Left open, it is by rule.
+        let read = NetworkConfig::from_json(&json).unwrap().resolve();
+        assert_eq!(read.output.optimizer, Some(adam(true)));
     }
 
     #[test]

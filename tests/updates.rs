@@ -72,8 +72,8 @@ fn looking_at_a_network_does_not_change_its_training() {
         eps: 1e-8,
         weight_decay,
         mode,
-        second_moment: SecondMoment::Entry,
-        moments: Dtype::F32,
+        second_moment: Some(SecondMoment::Entry),
+        moments: Some(Dtype::F32),
     };
     for optimizer in [
         adam(0.0, AdamMode::Lazy),

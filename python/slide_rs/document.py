@@ -133,7 +133,8 @@ def optimizer_fields(optimizer: Optimizer) -> _Object:
         del values[name]
     match optimizer:
         case optim.Adam():
-            values["moments"] = DTYPES[values.pop("moments_dtype")]
+            moments = values.pop("moments_dtype")
+            values["moments"] = None if moments is None else DTYPES[moments]
             return {"kind": "adam", "weight_decay": 0.0, **values}
         case optim.SGD():
             return {"kind": "sgd", **values}
@@ -192,7 +193,9 @@ def read_optimizer(place: str, document: object, **network: Any) -> Optimizer:
     match _kind(place, document, ("adam", "sgd", "adagrad")):
         case "adam":
             found = _without_kind(exact_fields(place, _with_moments(document), "kind", *_ADAM))
-            found["moments_dtype"] = _read_dtype(f"{place}.moments", found.pop("moments"))
+            moments = found.pop("moments")
+            dtype = None if moments is None else _read_dtype(f"{place}.moments", moments)
+            found["moments_dtype"] = dtype
             if found["weight_decay"] != 0:
                 return optim.AdamW(**found, **network)
             del found["weight_decay"]

@@ -64,12 +64,12 @@ class Dense:
     dropout : float
         Share of neurons left out in training.
     dtype : {"float32", "bfloat16"}
-        How weights are stored. The moments of an optimiser always have 32 bits; 16-bit weights
-        are rounded at random, so that small steps are not lost (Gupta et al., "Deep learning with
-        limited numerical precision", ICML 2015).
+        How weights are stored; what an optimiser remembers of them is its own affair. 16-bit
+        weights are rounded at random, so that small steps are not lost (Gupta et al., "Deep
+        learning with limited numerical precision", ICML 2015).
     optimizer : optim.Adam, optim.AdamW, optim.SGD or optim.Adagrad, optional
         An optimiser of its own, with its own learning rate; schedule and clipping are those of the
-        network.
+        network. A wide layer has one by rule if the network's Adam leaves open what it remembers.
 
     Examples
     --------

@@ -91,10 +91,12 @@ def _measure(name: str, n_labels: int, arguments: Namespace) -> tuple[dict[str, 
         "seconds_per_step": median(seconds) / steps,
         "samples_per_second": steps * batch / median(seconds),
     }
+    memory = network.estimate_memory(batch)
     phases = Phases(
         told,
         steps=steps,
         width=hidden,
+        kept=memory.moments / memory.weights,
         threads=network.threads,
         step_seconds=median(seconds) / steps,
     )

@@ -302,7 +302,7 @@ class Network:
         self._config = NetworkConfig.from_json(self._core.config)
 
     def save(self, path: str | os.PathLike[str], include_optimizer: bool = True) -> None:
-        """Write a safetensors file; without the optimiser's state it is a third of the size.
+        """Write a safetensors file; without the optimiser's state a smaller one.
 
         The file holds no hash tables: they are built from the weights. So that this network goes
         on exactly like one loaded from the file, neurons that moved are hashed again first.

@@ -41,21 +41,29 @@ class Adam:
         Euclidean norm that the gradient of a row is scaled down to.
     clip_value : float, optional
         Absolute value that the entries of a gradient are cut at.
-    second_moment : {"entry", "row"}
+    second_moment : {"entry", "row"}, optional
         What has a running square of its own: every weight, or every row, as the mean over its
         weights (as row-wise Adagrad has one sum a row: Naumov et al., "Deep learning
         recommendation model", 2019, here with Adam's running means). A row saves four bytes a
-        weight and is moved faster.
-    moments_dtype : {"float32", "bfloat16"}
+        weight and is moved faster. By rule, layer by layer, when not given.
+    moments_dtype : {"float32", "bfloat16"}, optional
         How the running means are stored, and the running squares if there is one a weight.
         Halves are rounded at random, so that no small change is lost in the mean (Gupta et al.,
-        "Deep learning with limited numerical precision", ICML 2015).
+        "Deep learning with limited numerical precision", ICML 2015). By rule, layer by layer,
+        when not given; halves only where there is one running square a row.
 
     Notes
     -----
+    By rule a layer of 2**20 weights or more, of which a batch touches few rows, has one running
+    square a row and its running means in halves, as one number a row does as well as one a weight
+    (Zhang et al., "Adam-mini", 2024) and a step waits for the bytes that it moves: the first layer,
+    a dense one behind a sampled layer, and sampled layers behind a dense one. All others have
+    ``second_moment="entry"`` and ``moments_dtype="float32"``, and so has ``mode="dense"``. The
+    configuration of a network shows what its layers have.
+
     The least memory, and the fastest step on a very wide layer, has ``dtype="bfloat16"`` in the
-    layers with ``moments_dtype="bfloat16"`` and ``second_moment="row"``: 4 bytes a weight in
-    place of 12. Biases and what is kept of them are floats in any case.
+    layers too: 4 bytes a weight in place of 12. The biases of sampled layers, and what is kept of
+    them, are floats in any case; those of a dense layer are one row.
 
     Examples
     --------
@@ -74,8 +82,8 @@ class Adam:
     mode: str = "lazy"
     clip_norm: float | None = None
     clip_value: float | None = None
-    second_moment: str = "entry"
-    moments_dtype: str = "float32"
+    second_moment: str | None = None
+    moments_dtype: str | None = None
 
     def __post_init__(self) -> None:
         _check_common(self)
@@ -83,8 +91,10 @@ class Adam:
             _keep(self, name, checks.number(name, getattr(self, name), least=0.0, below=1.0))
         _keep(self, "eps", checks.number("eps", self.eps, above=0.0))
         checks.choice("mode", self.mode, MODES)
-        checks.choice("second_moment", self.second_moment, SECOND_MOMENTS)
-        checks.choice("moments_dtype", self.moments_dtype, DTYPES)
+        if self.second_moment is not None:
+            checks.choice("second_moment", self.second_moment, SECOND_MOMENTS)
+        if self.moments_dtype is not None:
+            checks.choice("moments_dtype", self.moments_dtype, DTYPES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from typing import Any
 __all__ = ["PhaseRow", "Phases"]
 
 #: Passes over a row of weights, and which count tells of how many rows: a dot product reads a row,
-#: its backward half reads it again, and Adam reads and writes weights and both moments.
+#: its backward half reads it again, and an update reads it and writes it.
 _TRAFFIC = {
     "logits": ("rows_computed", 1),
     "backward": ("rows_computed", 1),
-    "update": ("rows_updated", 6),
+    "update": ("rows_updated", 2),
 }
 _FLOAT = 4
 _ROWS, _BYTES = "rows_", "_bytes"
@@ -63,8 +63,9 @@ class Phases:
     A name that begins with ``rows_`` is a count, one that ends in ``_bytes`` the bytes that the
     phase so called has moved; all others are seconds, summed over the threads. An active row is one
     that was computed for one sample. Where the engine does not tell of bytes, they are those of the
-    rows of weights in float32, once for ``logits`` and ``backward`` each, and with both moments of
-    Adam, read and written, for ``update``: what a phase asks for, not what it gets from memory.
+    rows of weights in float32, once for ``logits`` and ``backward`` each, and with what the
+    optimiser keeps of them, read and written, for ``update``: what a phase asks for, not what it
+    gets from memory.
 
     Parameters
     ----------
@@ -74,6 +75,9 @@ class Phases:
         Batches of an epoch.
     width : int
         Weights of a row.
+    kept : float
+        Bytes that the optimiser keeps for each byte of the weights: 2 are both moments of Adam as
+        floats.
     threads : int
         Threads that worked. Times are divided by their number: it is as if all were busy.
     step_seconds : float, optional
@@ -94,6 +98,7 @@ class Phases:
         *,
         steps: int,
         width: int,
+        kept: float = 2.0,
         threads: int = 1,
         step_seconds: float | None = None,
     ) -> None:
@@ -101,7 +106,7 @@ class Phases:
         per_step = {n: median(told.get(n, 0.0) for told in epochs) / steps for n in names}
         self.counts = {n: v for n, v in per_step.items() if n.startswith(_ROWS)}
         self._bytes = {n: v for n, v in per_step.items() if n.endswith(_BYTES)}
-        self._width = width
+        self._width, self._kept = width, kept
         timed = {
             n: v / threads
             for n, v in per_step.items()
@@ -127,7 +132,10 @@ class Phases:
             return told
         count, passes = _TRAFFIC.get(name, ("", 0))
         rows = self.counts.get(count)
-        return None if rows is None else rows * passes * self._width * _FLOAT
+        if rows is None:
+            return None
+        held = 1 + self._kept if name == "update" else 1
+        return rows * passes * held * self._width * _FLOAT
 
     def table(self) -> str:
         """Return a line for each phase, one for all of them, and the counts.

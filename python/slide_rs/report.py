@@ -9,6 +9,7 @@ from slide_rs import samplers, tables
 from slide_rs.config import NetworkConfig
 from slide_rs.layers import Dense, Hidden, SampledDense
 from slide_rs.memory import MemoryEstimate, of_config, readable
+from slide_rs.optim import Adam, Optimizer
 
 __all__ = ["summary"]
 
@@ -61,7 +62,19 @@ def _notes(config: NetworkConfig, layer: Hidden) -> Iterator[str]:
     if layer.dtype != "float32":
         yield layer.dtype
     if layer.optimizer is not None:
-        yield f"{type(layer.optimizer).__name__}(lr={layer.optimizer.lr:g})"
+        yield _optimizer(layer.optimizer)
+
+
+def _optimizer(own: Optimizer) -> str:
+    said = [f"lr={own.lr:g}"]
+    if isinstance(own, Adam):
+        light = {"second_moment": "entry", "moments_dtype": "float32"}
+        said += [
+            f"{name}={getattr(own, name)!r}"
+            for name, usual in light.items()
+            if getattr(own, name) not in (usual, None)
+        ]
+    return f"{type(own).__name__}({', '.join(said)})"
 
 
 def _sampling(name: str, layer: SampledDense) -> Iterator[str]:

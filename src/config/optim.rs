@@ -26,11 +26,11 @@ pub enum OptimizerConfig {
         /// What happens to rows that are not touched.
         mode: Mode,
         /// What has a second moment of its own.
-        #[serde(default)]
-        second_moment: SecondMoment,
+        #[serde(default = "every_entry")]
+        second_moment: Option<SecondMoment>,
         /// How moments are stored: the first, and the second where every entry has one.
-        #[serde(default)]
-        moments: Dtype,
+        #[serde(default = "floats")]
+        moments: Option<Dtype>,
     },
     /// Gradient descent on the touched rows.
     Sgd {
@@ -60,6 +60,18 @@ pub enum Mode {
     CatchUp,
     /// As if the gradient had been zero: its moments decay and move it.
     Dense,
+}
+
+/// What documents meant before there was a choice.
+#[expect(clippy::unnecessary_wraps, reason = "the default of a field that may be open")]
+const fn every_entry() -> Option<SecondMoment> {
+    Some(SecondMoment::Entry)
+}
+
+/// What documents meant before there was a choice.
+#[expect(clippy::unnecessary_wraps, reason = "the default of a field that may be open")]
+const fn floats() -> Option<Dtype> {
+    Some(Dtype::F32)
 }
 
 /// What has a second moment of its own in Adam.
@@ -155,10 +167,22 @@ impl OptimizerConfig {
         }
     }
 
-    /// Fills in what is open.
-    pub(crate) fn resolve(&mut self) {
+    /// Fills in what is open; `wide` says that it is for rows of which a step touches few, and
+    /// which wait for memory.
+    ///
+    /// Adam is light there. In `dense` mode, which is for comparison with other implementations, it
+    /// never is by rule.
+    pub(crate) fn resolve(&mut self, wide: bool) {
         match self {
-            Self::Adam { lr, .. } => _ = lr.get_or_insert(ADAM_LR),
+            Self::Adam { lr, mode, second_moment, moments, .. } => {
+                lr.get_or_insert(ADAM_LR);
+                let light = wide && *mode != Mode::Dense;
+                let by_rule = if light { SecondMoment::Row } else { SecondMoment::Entry };
+                let second = *second_moment.get_or_insert(by_rule);
+                // Second moments in halves are noisy: by rule there are none.
+                let halves = light && second == SecondMoment::Row;
+                moments.get_or_insert(if halves { Dtype::Bf16 } else { Dtype::F32 });
+            }
             Self::Sgd { lr, .. } => _ = lr.get_or_insert(1.0),
             Self::Adagrad { lr, .. } => _ = lr.get_or_insert(0.05),
         }

@@ -290,7 +290,7 @@ mod tests {
 
     const fn adam(second_moment: SecondMoment, moments: config::Dtype) -> OptimizerConfig {
         let (lr, beta1, beta2, eps, weight_decay) = (None, 0.9, 0.999, 1e-8, 0.0);
-        let mode = AdamMode::Lazy;
+        let (mode, second_moment, moments) = (AdamMode::Lazy, Some(second_moment), Some(moments));
         OptimizerConfig::Adam { lr, beta1, beta2, eps, weight_decay, mode, second_moment, moments }
     }
 

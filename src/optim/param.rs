@@ -29,7 +29,7 @@ pub struct Param {
 }
 
 impl Param {
-    /// Takes `weights`; nothing is remembered yet.
+    /// Takes `weights`; nothing is remembered yet. What is open in an Adam is as in a small layer.
     #[must_use]
     pub fn new(weights: Rows, optimizer: &OptimizerConfig) -> Self {
         let of_entries = |dtype| weights.zeros_like(dtype);
@@ -38,8 +38,8 @@ impl Param {
         let is_column = weights.stride() == 1;
         let moments = match *optimizer {
             OptimizerConfig::Adam { second_moment, moments, .. } => {
-                let dtype = if is_column { Dtype::F32 } else { moments };
-                let v = match second_moment {
+                let dtype = if is_column { Dtype::F32 } else { moments.unwrap_or_default() };
+                let v = match second_moment.unwrap_or_default() {
                     SecondMoment::Row if !is_column => (V_OF_ROW, of_rows()),
                     SecondMoment::Row | SecondMoment::Entry => (V, of_entries(dtype)),
                 };

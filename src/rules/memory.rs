@@ -188,7 +188,11 @@ mod tests {
         // Biases are padded to lines once for all rows.
         let weights = (135_910 * 128 + 670_091 * 128 + 670_096) * 4;
         assert_eq!(memory.weights, weights);
-        assert_eq!(memory.moments, 2 * weights);
+        // By rule, a half for each weight and a float for each place of a row, as many in each of
+        // 64 shards; the biases of the hidden units are one row, those of the outputs have floats.
+        let places = 135_936 + 64 + 670_144;
+        let light = (135_909 + 1 + 670_091) * 128 * 2 + places * 4;
+        assert_eq!(memory.moments, light + 670_096 * 2 * 4);
         // 96 tables of 2^13 buckets: an id and a code for each row; then a length and two marks.
         assert_eq!(memory.tables, 96 * (670_091 * 6 + 8192 * 4) + 670_091 * 6);
         assert!(memory.functions < 1 << 20, "{memory:?}");
@@ -222,8 +226,8 @@ mod tests {
             eps: 1e-8,
             weight_decay: 0.1,
             mode: AdamMode::Lazy,
-            second_moment: SecondMoment::Row,
-            moments: Dtype::Bf16,
+            second_moment: Some(SecondMoment::Row),
+            moments: Some(Dtype::Bf16),
         };
         // The weights: a half each, then a second moment and a stamp for each place of a row, of
         // which there are as many in each of 64 shards.

@@ -255,8 +255,8 @@ pub const fn adam(lr: f32) -> OptimizerConfig {
         eps: 1e-8,
         weight_decay: 0.0,
         mode: AdamMode::Lazy,
-        second_moment: SecondMoment::Entry,
-        moments: Dtype::F32,
+        second_moment: Some(SecondMoment::Entry),
+        moments: Some(Dtype::F32),
     }
 }
 
@@ -270,7 +270,7 @@ pub fn lightest(mut config: NetworkConfig) -> NetworkConfig {
     }
     config.output.dtype = Dtype::Bf16;
     if let OptimizerConfig::Adam { second_moment, moments, .. } = &mut config.optimizer {
-        (*second_moment, *moments) = (SecondMoment::Row, Dtype::Bf16);
+        (*second_moment, *moments) = (Some(SecondMoment::Row), Some(Dtype::Bf16));
     }
     config
 }

@@ -58,7 +58,13 @@ def test_an_estimate_before_is_the_one_after_and_has_parts() -> None:
     assert network.estimate_memory() == before
     assert f"memory:  {before}" in network.summary()
     assert before.weights == 4 * (30_000 * 64 + 64 + 100_000 * 64 + 100_000)
-    assert before.moments == 2 * before.weights
+    exact = optim.Adam(second_moment="entry", moments_dtype="float32")
+    assert sr.estimate_memory(CHAIN, optimizer=exact).moments == 2 * before.weights
+    # By rule a half for each weight and a float for each place of a row, as many in each of 64
+    # shards; the hidden units' biases are such a row, those of the outputs have two floats.
+    places = 30_016 + 64 + 100_032
+    light = 2 * (30_000 * 64 + 64 + 100_000 * 64) + 4 * places
+    assert before.moments == light + 2 * 4 * 100_000
     assert before.total == sum(
         (before.weights, before.moments, before.tables, before.hash_functions, before.scratch)
     )

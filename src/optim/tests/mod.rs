@@ -24,6 +24,7 @@ const fn stored_adam(
     (second_moment, moments): (SecondMoment, Dtype),
 ) -> OptimizerConfig {
     let (lr, beta1, beta2, eps) = (None, 0.9, 0.99, 1e-8);
+    let (second_moment, moments) = (Some(second_moment), Some(moments));
     OptimizerConfig::Adam { lr, beta1, beta2, eps, weight_decay, mode, second_moment, moments }
 }
 
@@ -109,7 +110,7 @@ fn dense(
                     } => {
                         let [beta1, beta2, eps, decay] =
                             [beta1, beta2, eps, weight_decay].map(f64::from);
-                        let square = match second_moment {
+                        let square = match second_moment.unwrap_or_default() {
                             SecondMoment::Entry => g[i] * g[i],
                             SecondMoment::Row => squares / WIDTH as f64,
                         };
