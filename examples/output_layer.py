@@ -1,11 +1,11 @@
 """An output layer alone: forward, backward and update of random rows, against a bound of bandwidth.
 
-    python examples/output_layer.py [--n-active 1000] [--bandwidth GB/s] [--threads N]
+    python examples/output_layer.py [--n-active 1000] [--stored floats] [--bandwidth GB/s]
 
 Each sample computes random rows of its own, as many as `--n-active`, in batches of 256, one update
-of each touched row a batch, f32 and Adam. ``layer``: time of an epoch less that of its other parts
+of each touched row a batch, Adam. ``layer``: time of an epoch less that of its other parts
 (reading, choosing the rows, the first layer). ``all``: the whole epoch. ``MB``: rows read once,
-and weights and both moments of touched rows read and written. The bound is that by the bandwidth.
+and weights and moments of touched rows read and written. The bound is that by the bandwidth.
 """
 
 from __future__ import annotations
@@ -17,13 +17,20 @@ import time
 import numpy as np
 import slide_rs
 from scipy import sparse
-from slide_rs import layers, samplers
+from slide_rs import layers, optim, samplers
 from slide_rs.engine import core
 
-BATCH, FEATURES, FLOAT = 256, 1000, 4
+BATCH, FEATURES = 256, 1000
 #: Phases that are the output layer's.
 LAYER = ("logits", "loss", "backward", "transpose", "update")
-COUNTS = ("rows_computed", "rows_updated")
+COUNTS = ("rows_computed", "rows_read", "rows_updated")
+#: How rows are stored: the type of the weights, the settings of Adam, and the bytes of a weight and
+#: of what Adam keeps of it.
+STORED = {
+    "floats": ("float32", {"second_moment": "entry"}, 4, 8),
+    "rule": ("float32", {}, 4, 2),
+    "halves": ("bfloat16", {}, 2, 2),
+}
 
 
 def main() -> None:
@@ -36,6 +43,12 @@ def main() -> None:
     parser.add_argument(
         "--bandwidth", type=float, metavar="GB/s", help="of row Adam, read and written"
     )
+    parser.add_argument(
+        "--stored",
+        choices=STORED,
+        default="floats",
+        help="w, m, v as floats; m in halves and one v a row, as by rule; and w in halves",
+    )
     parser.add_argument("--threads", type=int, metavar="N")
     given = parser.parse_args()
 
@@ -44,18 +57,20 @@ def main() -> None:
     x = slide_rs.arrays.features(one_each(rng, rows, FEATURES), FEATURES)
     y = slide_rs.labels.labels(one_each(rng, rows, given.labels), given.labels)
     sampler = samplers.Uniform(n_active=given.n_active, shared_negatives=False)
+    dtype, adam, of_weight, of_moments = STORED[given.stored]
     net = slide_rs.Network(
         [
             layers.SparseInput(FEATURES, dropout=0.0),
             layers.Dense(given.hidden),
-            layers.SampledDense(given.labels, sampler=sampler),
+            layers.SampledDense(given.labels, sampler=sampler, dtype=dtype),
         ],
+        optimizer=optim.Adam(**adam),
         threads=given.threads,
     )
     engine = core(net)
     engine.begin_fit(given.steps * (given.repeats + 1))
     engine.train_epoch(x, y, BATCH)
-    whole, layer, touched, computed = [], [], [], []
+    whole, layer, touched, read = [], [], [], []
     for _ in range(given.repeats):
         start = time.perf_counter()
         engine.train_epoch(x, y, BATCH)
@@ -63,13 +78,14 @@ def main() -> None:
         told = engine.phases()
         parts = {name: told[name] for name in told if name not in (*COUNTS, *LAYER)}
         layer.append(whole[-1] - sum(parts.values()) / net.threads / rows)
-        computed.append(told["rows_computed"] / rows)
+        read.append(told["rows_read"] / rows)
         touched.append(told["rows_updated"] / rows)
 
-    moved = statistics.median(computed) + 6 * statistics.median(touched)
-    moved *= given.hidden * FLOAT
+    moved = of_weight * statistics.median(read)
+    moved += 2 * (of_weight + of_moments) * statistics.median(touched)
+    moved *= given.hidden
     print(
-        f"{given.labels:,} rows of {given.hidden}, {statistics.median(computed):,.0f} active, "
+        f"{given.labels:,} rows of {given.hidden}, {statistics.median(read):,.0f} active, "
         f"{statistics.median(touched):,.0f} changed a sample, {net.threads} threads, "
         f"median of {given.repeats}"
     )

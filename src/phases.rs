@@ -78,6 +78,8 @@ pub struct Phases {
     seconds: [f64; Phase::ALL.len()],
     /// Neurons of the output layer that were computed, counted for each sample.
     pub rows_computed: u64,
+    /// Rows of the output layer that were read for that: one that a block of samples shares once.
+    pub rows_read: u64,
     /// Rows of the output layer that were changed, counted for each step.
     pub rows_updated: u64,
 }
@@ -100,6 +102,7 @@ impl Phases {
             *mine += theirs;
         }
         self.rows_computed += other.rows_computed;
+        self.rows_read += other.rows_read;
         self.rows_updated += other.rows_updated;
     }
 }

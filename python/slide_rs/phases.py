@@ -12,12 +12,12 @@ __all__ = ["PhaseRow", "Phases"]
 #: Passes over a row of weights, and which count tells of how many rows: a dot product reads a row,
 #: its backward half reads it again, and an update reads it and writes it.
 _TRAFFIC = {
-    "logits": ("rows_computed", 1),
-    "backward": ("rows_computed", 1),
+    "logits": ("rows_read", 1),
+    "backward": ("rows_read", 1),
     "update": ("rows_updated", 2),
 }
 _FLOAT = 4
-_ROWS, _BYTES = "rows_", "_bytes"
+_ROWS = "rows_"
 _COLUMNS = (
     ("phase", 16),
     ("ms/step", 10),
@@ -60,12 +60,12 @@ class PhaseRow:
 class Phases:
     """Seconds and counts of some epochs, by whatever names the engine gives them.
 
-    A name that begins with ``rows_`` is a count, one that ends in ``_bytes`` the bytes that the
-    phase so called has moved; all others are seconds, summed over the threads. An active row is one
-    that was computed for one sample. Where the engine does not tell of bytes, they are those of the
-    rows of weights in float32, once for ``logits`` and ``backward`` each, and with what the
-    optimiser keeps of them, read and written, for ``update``: what a phase asks for, not what it
-    gets from memory.
+    A name that begins with ``rows_`` is a count; all others are seconds, summed over the threads.
+    An active row is one that was computed for one sample; it was read for that sample alone, or
+    once for a block of samples. Bytes are those of rows of weights in float32: of those read, once
+    for ``logits`` and ``backward`` each, and of those changed, with what the optimiser keeps of
+    them, read and written, for ``update``. That is what a phase asks for, not what it gets from
+    memory.
 
     Parameters
     ----------
@@ -86,7 +86,8 @@ class Phases:
 
     Examples
     --------
-    >>> told = {"logits": 0.06, "update": 0.02, "rows_computed": 1e6, "rows_updated": 2e5}
+    >>> told = {"logits": 0.06, "update": 0.02, "rows_computed": 1e6}
+    >>> told |= {"rows_read": 1e6, "rows_updated": 2e5}
     >>> found = Phases([told], steps=10, width=128, threads=2, step_seconds=0.005)
     >>> [(row.name, round(row.share, 2), row.bytes_per_row) for row in found.rows]
     [('logits', 0.6, 512.0), ('update', 0.2, 614.4), ('idle', 0.2, None)]
@@ -105,13 +106,8 @@ class Phases:
         names = list(dict.fromkeys(name for told in epochs for name in told))
         per_step = {n: median(told.get(n, 0.0) for told in epochs) / steps for n in names}
         self.counts = {n: v for n, v in per_step.items() if n.startswith(_ROWS)}
-        self._bytes = {n: v for n, v in per_step.items() if n.endswith(_BYTES)}
         self._width, self._kept = width, kept
-        timed = {
-            n: v / threads
-            for n, v in per_step.items()
-            if not (n in self.counts or n in self._bytes)
-        }
+        timed = {n: v / threads for n, v in per_step.items() if n not in self.counts}
         worked = sum(timed.values())
         if step_seconds is not None and step_seconds > worked:
             timed["idle"] = step_seconds - worked
@@ -128,8 +124,6 @@ class Phases:
 
     def _moved(self, name: str) -> float | None:
         """Return the bytes that a phase moves in a step, if they are known."""
-        if (told := self._bytes.get(f"{name}{_BYTES}")) is not None:
-            return told
         count, passes = _TRAFFIC.get(name, ("", 0))
         rows = self.counts.get(count)
         if rows is None:

@@ -103,6 +103,9 @@ impl Sampled {
             self.shared_gradients(kernels, *len, &output.products, &mut before.deltas);
             watch.lap(Phase::Backward);
         }
+        let own: usize = (0..*len).map(|i| output.own(i).len()).sum();
+        let shared = if output.products.apart { output.shared.ids().len() } else { 0 };
+        watch.phases.rows_read += (own + shared) as u64;
         watch.phases.rows_computed += output.active.ids.len() as u64;
     }
 

@@ -27,6 +27,7 @@ pub(super) fn phases<'py>(py: Python<'py>, phases: &Phases) -> PyResult<Bound<'p
         out.set_item(phase.name(), phases.of(phase))?;
     }
     out.set_item("rows_computed", phases.rows_computed)?;
+    out.set_item("rows_read", phases.rows_read)?;
     out.set_item("rows_updated", phases.rows_updated)?;
     Ok(out)
 }

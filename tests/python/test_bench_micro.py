@@ -14,8 +14,8 @@ TOLD = {
     "logits": 0.060,
     "spline": 0.010,
     "update": 0.030,
-    "spline_bytes": 4e6,
     "rows_computed": 100_000.0,
+    "rows_read": 50_000.0,
     "rows_updated": 20_000.0,
 }
 
@@ -25,18 +25,22 @@ def test_shares_are_of_the_phases_and_the_rest_is_counts() -> None:
     assert [row.name for row in found.rows] == ["logits", "spline", "update"]
     assert [row.share for row in found.rows] == pytest.approx([0.6, 0.1, 0.3])
     assert found.seconds == pytest.approx(0.010)
-    assert found.counts == {"rows_computed": 10_000, "rows_updated": 2_000}
+    assert found.counts == {
+        "rows_computed": 10_000,
+        "rows_read": 5_000,
+        "rows_updated": 2_000,
+    }
 
 
 def test_time_and_bytes_are_of_an_active_row() -> None:
     logits, spline, update = Phases([TOLD], steps=10, width=128).rows
     assert logits.ns_per_row == pytest.approx(0.060 / 100_000 * 1e9)
-    assert logits.bytes_per_row == 128 * 4
-    # What the engine tells goes before any formula.
-    assert spline.bytes_per_row == pytest.approx(40)
+    # Half of the rows, as the others are shared.
+    assert logits.bytes_per_row == 128 * 4 / 2
+    assert spline.bytes_per_row is None
     # A fifth of the rows, weights and two moments, read and written.
     assert update.bytes_per_row == pytest.approx(0.2 * 128 * 4 * 6)
-    assert logits.gigabytes_per_second == pytest.approx(100_000 * 512 / 0.060 / 1e9)
+    assert logits.gigabytes_per_second == pytest.approx(50_000 * 512 / 0.060 / 1e9)
 
 
 def test_a_phase_is_a_median_over_epochs() -> None:
@@ -103,7 +107,7 @@ def test_for_people_the_phases_are_a_table(capfd: pytest.CaptureFixture[str]) ->
     assert names[0] == "phase"
     assert {"codes", "tables", "logits", "update", "all"} <= set(names)
     # 32 samples with 50 rows each.
-    assert lines[-2] == "rows_computed in a step: 1,600"
+    assert lines[-3] == "rows_computed in a step: 1,600"
 
 
 @pytest.mark.parametrize(

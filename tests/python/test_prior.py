@@ -176,11 +176,13 @@ def test_phases_are_of_the_last_epoch_and_count_the_rows() -> None:
         assert set(told) == {
             "read", "hidden", "codes", "tables", "logits", "loss", "backward", "hidden_backward",
             "transpose", "update", "hidden_update", "full", "rehash",
-            "rows_computed", "rows_updated",
+            "rows_computed", "rows_read", "rows_updated",
         }  # fmt: skip
         assert all(value >= 0 for value in told.values())
         # Not the sum over both epochs; a row without labels computes nothing.
         assert told["rows_computed"] == labelled * n_active
+        # Blocks of 16 share what is random, and each sample has a label of its own.
+        assert 0 < told["rows_read"] < told["rows_computed"]
         assert 0 < told["rows_updated"] <= 6 * N
         assert told["full"] == 0
         assert told["tables"] > 0
