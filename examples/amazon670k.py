@@ -1,12 +1,14 @@
 """Speed and memory of one epoch at the size of Amazon-670K: 128 hidden units, batches of 256.
 
     python examples/amazon670k.py TRAIN TEST [--n-active 1000] [--sampler lsh] [--repeats 5]
+    python examples/amazon670k.py TRAIN TEST --stored floats rule halves
 
 The files have 135,909 features and 670,091 labels, or whatever yours have. Each repeat is a process
 of its own, with a seed of its own. ``build``: making the network and its first tables, which is not
 in ``epoch``. ``rehash``: share of the epoch in which rows that moved were inserted again, and
 ``times``: how often they were, once after the last batch included. ``uniform``: how often as many
 random outputs have the best among them. ``peak``: memory after training; predictions come later.
+Ways to store rows take turns, each with the same seeds, and are compared with the first of them.
 """
 
 from __future__ import annotations
@@ -39,6 +41,12 @@ COLUMNS = {
     "P@1": "{:.4f}",
 }
 WIDTH = 11
+#: How rows are stored: the type of the weights, and the settings of Adam.
+STORED: dict[str, tuple[str, dict[str, str]]] = {
+    "rule": ("float32", {}),
+    "floats": ("float32", {"second_moment": "entry"}),
+    "halves": ("bfloat16", {"second_moment": "row", "moments_dtype": "bfloat16"}),
+}
 
 
 class Task(NamedTuple):
@@ -49,7 +57,7 @@ class Task(NamedTuple):
     n_active: int
     threads: int | None
     sampler: str
-    light: bool
+    stored: str
     seed: int
 
 
@@ -57,8 +65,7 @@ def measure(task: Task) -> list[float]:
     """Train one epoch and return the figures in the order of the columns."""
     train, test = (slide_rs.datasets.read_xmc(path) for path in (task.train, task.test))
     made = samplers.LSH if task.sampler == "lsh" else samplers.Uniform
-    dtype = "bfloat16" if task.light else "float32"
-    light = {"second_moment": "row", "moments_dtype": dtype} if task.light else {}
+    dtype, adam = STORED[task.stored]
     start = time.perf_counter()
     net = slide_rs.Network(
         [
@@ -66,7 +73,7 @@ def measure(task: Task) -> list[float]:
             layers.Dense(HIDDEN, dtype=dtype),
             layers.SampledDense(train.n_labels, sampler=made(n_active=task.n_active), dtype=dtype),
         ],
-        optimizer=optim.Adam(**light),
+        optimizer=optim.Adam(**adam),
         seed=task.seed,
         threads=task.threads,
     )
@@ -119,32 +126,59 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--sampler", choices=("lsh", "uniform"), default="lsh")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--light", action="store_true", help="16 bits a weight and a moment")
+    parser.add_argument(
+        "--stored",
+        choices=STORED,
+        nargs="+",
+        default=["rule"],
+        help="w, m, v as floats; m in halves and one v a row, as by rule; and w in halves",
+    )
     given = parser.parse_args()
 
-    print("".join(f"{name:>{WIDTH}}" for name in COLUMNS), flush=True)
-    found = []
+    print(f"{'stored':<{WIDTH}}" + "".join(f"{name:>{WIDTH}}" for name in COLUMNS), flush=True)
+    found: dict[str, list[list[float]]] = {stored: [] for stored in given.stored}
     for seed in range(given.repeats):
-        task = Task(
-            given.train,
-            given.test,
-            given.n_active,
-            given.threads,
-            given.sampler,
-            given.light,
-            seed,
-        )
-        # A new process, so that its peak of memory is its own.
-        with get_context("spawn").Pool(1) as pool:
-            found.append(pool.apply(measure, (task,)))
-        print(line(found[-1]), flush=True)
+        for stored, figures in found.items():
+            task = Task(
+                given.train,
+                given.test,
+                given.n_active,
+                given.threads,
+                given.sampler,
+                stored,
+                seed,
+            )
+            # A new process, so that its peak of memory is its own.
+            with get_context("spawn").Pool(1) as pool:
+                figures.append(pool.apply(measure, (task,)))
+            print(line(stored, figures[-1]), flush=True)
     print(f"\nmedians of {given.repeats}")
-    print(line([statistics.median(column) for column in zip(*found, strict=True)]))
+    for stored, figures in found.items():
+        print(line(stored, [statistics.median(column) for column in zip(*figures, strict=True)]))
+    first, *others = found
+    for stored in others:
+        print(compared(stored, first, found))
 
 
-def line(figures: list[float]) -> str:
+def compared(stored: str, first: str, found: dict[str, list[list[float]]]) -> str:
+    """Return how much faster one way is than the first, and how much better, pair by pair."""
+    names = list(COLUMNS)
+    pairs = list(zip(found[stored], found[first], strict=True))
+    speed, precision = names.index("samples/s"), names.index("P@1")
+    times = statistics.median(mine[speed] / other[speed] for mine, other in pairs)
+    gains = [mine[precision] - other[precision] for mine, other in pairs]
+    error = statistics.stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else float("nan")
+    return (
+        f"{stored} against {first}: {times:.2f} times as fast, "
+        f"P@1 {statistics.mean(gains):+.4f} +- {error:.4f}"
+    )
+
+
+def line(stored: str, figures: list[float]) -> str:
     cells = zip(COLUMNS.values(), figures, strict=True)
-    return "".join(f"{style.format(figure):>{WIDTH}}" for style, figure in cells)
+    return f"{stored:<{WIDTH}}" + "".join(
+        f"{style.format(figure):>{WIDTH}}" for style, figure in cells
+    )
 
 
 if __name__ == "__main__":

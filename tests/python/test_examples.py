@@ -57,4 +57,4 @@ def test_every_repeat_of_the_large_epoch_has_its_figures(tiny_file: Path) -> Non
     assert (empty, said) == ("", "medians of 2")
     assert len({len(row) for row in (head, first, second, medians)}) == 1
     # Of 60 labels 30 are computed.
-    assert first.split()[5] == "0.50000"
+    assert first.split()[6] == "0.50000"
