@@ -24,12 +24,13 @@ BATCH, FEATURES = 256, 1000
 #: Phases that are the output layer's.
 LAYER = ("logits", "loss", "backward", "transpose", "update")
 COUNTS = ("rows_computed", "rows_read", "rows_updated")
+LIGHT = {"second_moment": "row", "moments_dtype": "bfloat16"}
 #: How rows are stored: the type of the weights, the settings of Adam, and the bytes of a weight and
 #: of what Adam keeps of it.
 STORED = {
     "floats": ("float32", {"second_moment": "entry"}, 4, 8),
-    "rule": ("float32", {}, 4, 2),
-    "halves": ("bfloat16", {}, 2, 2),
+    "rule": ("float32", LIGHT, 4, 2),
+    "halves": ("bfloat16", LIGHT, 2, 2),
 }
 
 
@@ -47,7 +48,7 @@ def main() -> None:
         "--stored",
         choices=STORED,
         default="floats",
-        help="w, m, v as floats; m in halves and one v a row, as by rule; and w in halves",
+        help="w, m, v as floats; m in halves and one v a row, the rule; and w in halves",
     )
     parser.add_argument("--threads", type=int, metavar="N")
     given = parser.parse_args()

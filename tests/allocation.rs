@@ -55,6 +55,7 @@ fn steps_after_the_first_allocate_nothing() {
     let stacks = [
         ("lsh", vec![dense()], common::lsh(100)),
         ("uniform", vec![dense()], uniform.clone()),
+        ("shared uniform", vec![dense()], common::shared_uniform(100)),
         ("full", vec![dense()], SamplerConfig::Full {}),
         ("rows", vec![dense(), dense()], SamplerConfig::Full {}),
         ("few", vec![dense(), dense()], SamplerConfig::Full {}),

@@ -19,6 +19,7 @@ fn cases() -> Vec<(String, NetworkConfig)> {
     for loss in Loss::ALL {
         for (name, hidden, sampler) in [
             ("sampled", vec![dense()], common::uniform(8)),
+            ("shared", vec![dense()], common::shared_uniform(8)),
             ("full", vec![dense()], SamplerConfig::Full {}),
             ("wide", vec![dense()], SamplerConfig::Full {}),
             ("sparse", vec![sampled()], common::uniform(8)),
@@ -78,6 +79,26 @@ fn rows_without_labels_change_nothing() {
         let (before, report, network) = step(&config, &data);
         assert!(bits(&network) == before, "{name}");
         assert_eq!((report.loss, report.labelled), (0.0, 0), "{name}");
+    }
+}
+
+/// What is computed for a block at once must not bring rows together that have nothing in common.
+#[test]
+fn a_row_without_labels_whose_hidden_outputs_overflow_changes_nothing() {
+    let mut rows = data(&[ROW, (&[2], &[]), (&[1], &[(3, 1.0)])], &[1.0; 3]);
+    rows.x.2[2] = f32::MAX;
+    for shared in [false, true] {
+        let n = if shared { common::shared_uniform(8) } else { common::uniform(8) };
+        let hidden = vec![common::dense(6, Activation::Linear, 0.0)];
+        let mut config = common::stack(&rows, hidden, n);
+        config.input.normalize = false;
+        config.optimizer = gradient_descent();
+        let mut network = Network::new(config).unwrap();
+        // The second feature leads to infinity.
+        network.params_mut()[0].weights_mut().row_mut(2)[0] = 10.0;
+        network.train_batch(&features(&rows), &targets(&rows), &rows.rows()).unwrap();
+        let finite = |bits: &u32| f32::from_bits(*bits).is_finite();
+        assert!(bits(&network).iter().flatten().all(finite), "{shared}");
     }
 }
 
@@ -185,6 +206,7 @@ fn a_weight_of_two_is_a_row_that_stands_twice() {
         let mut config = config;
         config.output.sampler = match config.output.sampler {
             SamplerConfig::Full {} => SamplerConfig::Full {},
+            _ if name.ends_with("shared") => common::shared_uniform(20),
             _ => common::uniform(20),
         };
         if let slide_rs::config::HiddenConfig::Sampled(layer) = &mut config.hidden[0] {

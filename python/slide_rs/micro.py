@@ -14,6 +14,7 @@ from slide_rs.contestants import SLIDE, chosen
 from slide_rs.labels import labels
 from slide_rs.layers import Dense, SampledDense, SparseInput
 from slide_rs.network import Network
+from slide_rs.optim import Adam, Optimizer
 from slide_rs.peers.slide_net import sampler
 from slide_rs.phases import Phases
 from slide_rs.prior import begin_at_frequencies
@@ -91,16 +92,23 @@ def _measure(name: str, n_labels: int, arguments: Namespace) -> tuple[dict[str, 
         "seconds_per_step": median(seconds) / steps,
         "samples_per_second": steps * batch / median(seconds),
     }
-    memory = network.estimate_memory(batch)
     phases = Phases(
         told,
         steps=steps,
         width=hidden,
-        kept=memory.moments / memory.weights,
+        kept=_kept(network.config.output.optimizer or network.config.optimizer),
         threads=network.threads,
         step_seconds=median(seconds) / steps,
     )
     return row | phases.as_dict(), phases
+
+
+def _kept(optimizer: Optimizer) -> float:
+    """Return the bytes that an optimiser keeps for each byte of float32 weights."""
+    if not isinstance(optimizer, Adam):
+        return 0.0
+    of_moment = 0.5 if optimizer.moments_dtype == "bfloat16" else 1.0
+    return of_moment if optimizer.second_moment == "row" else 2 * of_moment
 
 
 def _text(row: dict[str, Any], phases: Phases) -> str:

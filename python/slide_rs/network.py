@@ -43,7 +43,8 @@ class Network:
         each has a softmax of its own. The others look at each output for itself: cross entropy of
         its sigmoid (``"bce"`` is an alias), squared error, and hinge.
     optimizer : optim.Adam, optim.AdamW, optim.SGD or optim.Adagrad, optional
-        `optim.Adam()` when not given.
+        `optim.Adam()` when not given. In wide layers the configuration of the network keeps what
+        this became there by rule: set their ``optimizer`` to None to build from it with another.
     seed : int
         Same seed, same data: same network, bit by bit, whatever the number of threads.
     threads : int, optional

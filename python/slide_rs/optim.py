@@ -50,14 +50,17 @@ class Adam:
         How the running means are stored, and the running squares if there is one a weight.
         Halves are rounded at random, so that no small change is lost in the mean (Gupta et al.,
         "Deep learning with limited numerical precision", ICML 2015). By rule, layer by layer,
-        when not given; halves only where there is one running square a row.
+        when not given; halves only where there is one running square a row. If given alone, wide
+        layers still have one running square a row by rule; in other layers the squares are
+        stored like this too.
 
     Notes
     -----
-    By rule a layer of 2**20 weights or more, of which a batch touches few rows, has one running
-    square a row and its running means in halves, as one number a row does as well as one a weight
-    (Zhang et al., "Adam-mini", 2024) and a step waits for the bytes that it moves: the first layer,
-    a dense one behind a sampled layer, and sampled layers behind a dense one. All others have
+    By rule a layer of 2**20 weights or more, of which batches mostly touch few rows, has one
+    running square a row and its running means in halves, as one number a row does as well as one a
+    weight (Zhang et al., "Adam-mini", 2024) and a step waits for the bytes that it moves: the first
+    layer, a dense one behind a sampled layer, and sampled layers behind a dense one. Width and
+    place decide, neither the sampler nor the data. All others have
     ``second_moment="entry"`` and ``moments_dtype="float32"``, and so has ``mode="dense"``. The
     configuration of a network shows what its layers have.
 

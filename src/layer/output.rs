@@ -6,6 +6,7 @@ use crate::phases::Phase;
 use crate::rng::{Rng, Stream};
 use crate::sampler::{Drawn, Pool, Query};
 use crate::simd::Kernels;
+use crate::sparse::are_finite;
 use crate::tape::{BLOCK, LayerTape, Tape};
 
 use super::Sampled;
@@ -37,15 +38,26 @@ impl Sampled {
         let watch = &mut tape.watch;
         self.hash(kernels, inputs(features, hidden.last()), *len, output);
         watch.lap(Phase::Codes);
-        let block = (*first / BLOCK) as u64;
-        let rng = &mut Rng::new(seed, Stream::SharedNegatives, step, block);
-        self.scratch.with(|scratch| {
-            self.sampler.share(self.units(), rng, scratch, &mut output.shared);
-        });
+        output.shared.refill(|_| {});
+        // One sample alone shares with nobody.
+        if *len > 1 {
+            let block = (*first / BLOCK) as u64;
+            let rng = &mut Rng::new(seed, Stream::SharedNegatives, step, block);
+            self.scratch.with(|scratch| {
+                self.sampler.share(self.units(), rng, scratch, &mut output.shared);
+            });
+        }
         watch.lap(Phase::Tables);
+        let starts = std::iter::once(&0).chain(&*label_ends);
+        let labelled = starts.zip(&*label_ends).filter(|(start, end)| start < end).count();
+        // A product with zero is not zero where a number is infinite, so a sample that has taken
+        // nothing would reach rows.
         if let Inputs::Dense(inputs) = inputs(features, hidden.last())
+            && labelled > 1
+            && self.sampler.shares()
             && !self.races()
             && !output.shared.ids().is_empty()
+            && are_finite(&inputs.as_slice()[..*len * inputs.stride()])
         {
             output.products.apart = true;
             self.shared_logits(kernels, (inputs, *len), output);

@@ -38,7 +38,7 @@ impl Memory {
 
 /// Bytes of an active neuron of a sample: id, slot, logit, delta, and its edge to the row, which is
 /// grouped once by the block and once by the batch; buffers grow by doubling.
-const ACTIVE: u128 = 64;
+const ACTIVE: u128 = 72;
 
 /// Bytes of a sample for each unit of a dense layer: outputs, slopes and deltas in the tape, and
 /// outputs and deltas of the batch.

@@ -81,6 +81,11 @@ impl Lsh {
         }
     }
 
+    /// Whether room is kept for random neurons.
+    pub(super) const fn has_random(&self) -> bool {
+        self.n_random > 0
+    }
+
     /// Random neurons that are to be drawn where `found` are there already.
     pub(super) fn missing(&self, found: usize) -> usize {
         let reserved = self.n_random.min(self.most.saturating_sub(found));

@@ -224,6 +224,19 @@ impl Sampler {
         });
     }
 
+    /// Whether what [`Sampler::share`] draws is meant to be taken: tables that leave no room for random
+    /// neurons have them in reserve only.
+    #[must_use]
+    pub fn shares(&self) -> bool {
+        match self {
+            Self::Lsh(lsh) => lsh.shared_negatives && lsh.has_random(),
+            Self::Uniform { shared_negatives, .. } | Self::Oracle { shared_negatives, .. } => {
+                *shared_negatives
+            }
+            Self::LogUniform { .. } | Self::InBatch { .. } | Self::Full => false,
+        }
+    }
+
     /// Appends the active set of one sample: its labels first, then what is found, then random
     /// neurons, those behind the others that it shares with the samples around it.
     pub fn choose(
