@@ -298,7 +298,7 @@ fn share(read: usize, stand: usize) -> f32 {
 
 /// Candidates that are graded for each neuron that is wanted: enough for rows that are much longer
 /// than others to make up for a smaller count.
-const GRADED: usize = 4;
+const GRADED: usize = 16;
 
 /// The grade at which `n` neurons are reached, and how many with just that grade belong.
 fn threshold(histogram: &[usize; 256], n: usize) -> (u8, usize) {
