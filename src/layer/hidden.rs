@@ -128,10 +128,10 @@ pub fn backward(kernels: &Kernels, layers: &[Hidden], output: &Sampled, tape: &m
         && !(output.has_few() && matches!(hidden.last(), Some(LayerTape::Dense(_))))
     {
         let active = &last.active;
-        let own = (0..*len).map(|i| (i, last.own(i)));
-        edges.group(
-            own.map(|(i, own)| ((*first + i) as u32, &active.ids[own.clone()], &active.coefs[own])),
-        );
+        edges.group((0..*len).map(|i| {
+            let own = last.own(i);
+            ((*first + i) as u32, &active.ids[own.clone()], &active.coefs[own])
+        }));
         if last.products.apart {
             let values = &last.products.values;
             let deltas = (values.as_slice(), values.stride());

@@ -38,14 +38,15 @@ impl Sampled {
         let watch = &mut tape.watch;
         self.hash(kernels, inputs(features, hidden.last()), *len, output);
         watch.lap(Phase::Codes);
-        output.shared.refill(|_| {});
-        // One sample alone shares with nobody.
         if *len > 1 {
             let block = (*first / BLOCK) as u64;
             let rng = &mut Rng::new(seed, Stream::SharedNegatives, step, block);
             self.scratch.with(|scratch| {
                 self.sampler.share(self.units(), rng, scratch, &mut output.shared);
             });
+        } else {
+            // One sample alone shares with nobody.
+            output.shared.refill(|_| {});
         }
         watch.lap(Phase::Tables);
         let starts = std::iter::once(&0).chain(&*label_ends);

@@ -244,7 +244,7 @@ impl Rows {
 
     /// The inner products of `count` rows from slot `first` on with all rows of `x`, each as long
     /// as the stride: those of the first row of `x`, then of the second. Meanwhile part `part` of
-    /// `parts` of the next `count` rows is fetched.
+    /// `parts` of the next `count` rows is fetched; see [`Kernels::products`].
     pub fn products(
         &self,
         kernels: &Kernels,

@@ -137,7 +137,8 @@ pub struct Kernels {
     pub axpy_columns_bf16: AxpyColumns<Bf16>,
     /// Inner products of all rows of `weights` with all rows of `x`, where rows are `stride` long,
     /// whole vectors: those of the first row of `x`, then of the second. Each has the bits that
-    /// [`Kernels::dot_rows`] gives. Meanwhile `ahead` is fetched, for use soon.
+    /// [`Kernels::dot_rows`] gives. Meanwhile `ahead` is fetched, for use soon, but where `x` is a
+    /// single row: then the weights are a stream, which the hardware fetches by itself.
     pub products: Products,
     /// The same of rows of halves.
     pub products_bf16: Products<Bf16>,
