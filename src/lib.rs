@@ -36,6 +36,7 @@ mod network;
 pub mod optim;
 mod per_thread;
 mod phases;
+pub mod ranker;
 pub mod rng;
 pub mod rows;
 mod rules;

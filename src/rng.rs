@@ -30,6 +30,9 @@ pub enum Stream {
     /// Random neurons that a block of samples shares; the item is the block, the layer is mixed into
     /// it.
     SharedNegatives,
+    /// Order of the rows of a classifier, and its random negatives; the step is the pass, the item
+    /// the label.
+    Ranker,
 }
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;

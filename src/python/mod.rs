@@ -8,6 +8,7 @@ mod io;
 mod network;
 mod optim;
 mod pool;
+mod ranker;
 mod reports;
 mod watch;
 
@@ -24,6 +25,8 @@ mod _core {
     use super::network::PyNetwork;
     #[pymodule_export]
     use super::optim::optimizer_steps;
+    #[pymodule_export]
+    use super::ranker::PyRanker;
     #[pymodule_export]
     use super::{build_info, estimate_memory};
 }

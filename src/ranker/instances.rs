@@ -1,0 +1,147 @@
+//! Rows as classifiers see them, and which rows each label sees.
+
+use crate::error::Result;
+use crate::sparse::{Features, IdLists};
+
+/// A copy of sparse rows, each scaled to length 1, so that the cost of an error means the same for
+/// a long row and for a short one.
+#[derive(Debug, Default)]
+pub(super) struct UnitRows {
+    bounds: Vec<usize>,
+    ids: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl UnitRows {
+    /// Copies all rows of `x`: 8 bytes a value.
+    pub(super) fn new(x: &Features<'_>) -> Result<Self> {
+        let mut rows = Self { bounds: vec![0], ..Self::default() };
+        for row in 0..x.len() {
+            rows.append(x, row)?;
+        }
+        Ok(rows)
+    }
+
+    /// Takes row `row` of `x` in place of all others.
+    pub(super) fn load(&mut self, x: &Features<'_>, row: usize) -> Result<()> {
+        self.bounds.clear();
+        self.bounds.push(0);
+        self.ids.clear();
+        self.values.clear();
+        self.append(x, row)
+    }
+
+    fn append(&mut self, x: &Features<'_>, row: usize) -> Result<()> {
+        let start = self.values.len();
+        x.append_row(row, &mut self.ids, &mut self.values)?;
+        if !self.ids[start..].array_windows().all(|[id, next]| id < next) {
+            self.order(start);
+        }
+        let own = &mut self.values[start..];
+        let length = own.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
+        // A row of nothing but zeros stays one.
+        if length > 0.0 {
+            for value in own {
+                *value = (f64::from(*value) / length) as f32;
+            }
+        }
+        self.bounds.push(self.ids.len());
+        Ok(())
+    }
+
+    /// Sorts what begins at `start` by feature, and adds up what stands there more than once.
+    fn order(&mut self, start: usize) {
+        let ids = self.ids.drain(start..);
+        let mut own: Vec<_> = ids.zip(self.values.drain(start..)).collect();
+        own.sort_by_key(|&(id, _)| id);
+        for (id, value) in own {
+            if self.ids.len() > start && self.ids.last() == Some(&id) {
+                self.values.last_mut().into_iter().for_each(|last| *last += value);
+            } else {
+                self.ids.push(id);
+                self.values.push(value);
+            }
+        }
+    }
+
+    /// Features and values of a row, by ascending feature.
+    pub(super) fn row(&self, row: usize) -> (&[u32], &[f32]) {
+        let range = self.bounds[row]..self.bounds[row + 1];
+        (&self.ids[range.clone()], &self.values[range])
+    }
+}
+
+/// For each label the rows in whose lists it stands, ascending, each once.
+#[derive(Debug)]
+pub(super) struct RowsByLabel {
+    bounds: Vec<usize>,
+    rows: Vec<u32>,
+}
+
+impl RowsByLabel {
+    /// Transposes `lists` by counting; labels are below `n_labels`.
+    pub(super) fn new(lists: &IdLists<'_>, n_labels: usize) -> Result<Self> {
+        let mut bounds = vec![0; n_labels + 1];
+        let mut ids = vec![];
+        let each = |ids: &mut Vec<u32>, work: &mut dyn FnMut(u32, usize)| -> Result<()> {
+            for row in 0..lists.len() {
+                ids.clear();
+                lists.append_row(row, ids)?;
+                ids.sort_unstable();
+                ids.dedup();
+                for &label in ids.iter() {
+                    work(row as u32, label as usize);
+                }
+            }
+            Ok(())
+        };
+        each(&mut ids, &mut |_, label| bounds[label + 1] += 1)?;
+        for label in 0..n_labels {
+            bounds[label + 1] += bounds[label];
+        }
+        let mut next = bounds.clone();
+        let mut rows = vec![0; bounds[n_labels]];
+        each(&mut ids, &mut |row, label| {
+            // Arrays that another thread changes between the passes may count otherwise.
+            if let Some(place) = rows.get_mut(next[label]) {
+                *place = row;
+                next[label] += 1;
+            }
+        })?;
+        Ok(Self { bounds, rows })
+    }
+
+    /// The rows of a label.
+    pub(super) fn of(&self, label: usize) -> &[u32] {
+        &self.rows[self.bounds[label]..self.bounds[label + 1]]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sparse::{CsrView, Indices};
+
+    #[test]
+    fn rows_are_one_long_and_ascend_with_what_stands_twice_added_up() {
+        let (indptr, ids) = ([0, 2, 2, 5], [1, 3, 4, 2, 4]);
+        let pattern = IdLists::new("X", Indices::I64(&indptr), Indices::I64(&ids), 5).unwrap();
+        let values = [3.0, -4.0, 2.0, 5.0, 10.0];
+        let x = Features::Sparse(CsrView::new(pattern, &values).unwrap());
+        let mut rows = UnitRows::new(&x).unwrap();
+        assert_eq!(rows.row(0), (&[1, 3][..], &[0.6, -0.8][..]));
+        assert_eq!(rows.row(1), (&[][..], &[][..]));
+        assert_eq!(rows.row(2), (&[2, 4][..], &[5.0 / 13.0, 12.0 / 13.0][..]));
+        rows.load(&x, 2).unwrap();
+        assert_eq!(rows.row(0), (&[2, 4][..], &[5.0 / 13.0, 12.0 / 13.0][..]));
+    }
+
+    #[test]
+    fn each_label_has_its_rows_once() {
+        let (indptr, ids) = ([0, 2, 5, 5], [2, 0, 2, 2, 3]);
+        let lists = IdLists::new("Y", Indices::I64(&indptr), Indices::I64(&ids), 4).unwrap();
+        let rows = RowsByLabel::new(&lists, 4).unwrap();
+        let all: Vec<_> = (0..4).map(|label| rows.of(label)).collect();
+        assert_eq!(all, [&[0][..], &[], &[0, 1], &[1]]);
+    }
+}

@@ -1,0 +1,159 @@
+//! Classifiers of several labels, their parts and their scores.
+
+use super::*;
+use crate::rng::{Rng, Stream};
+use crate::sparse::{CsrView, Features, IdLists, Indices};
+
+const FEATURES: usize = 50;
+const LABELS: usize = 12;
+const OPTIONS: Options =
+    Options { cost: 1.0, tolerance: 0.01, passes: 50, threshold: 0.0, seed: 1 };
+
+/// Rows of six features, the first of which is that of their label; label 11 has no row.
+struct Data {
+    x: (Vec<i64>, Vec<i64>, Vec<f32>),
+    y: (Vec<i64>, Vec<i64>),
+    shortlist: (Vec<i64>, Vec<i64>),
+}
+
+impl Data {
+    fn new(n: usize) -> Self {
+        let mut rng = Rng::new(9, Stream::Weights, 0, 0);
+        let mut draw = |n: usize| i64::from(rng.below(n as u32));
+        let bounds = |width: usize| (0..=n).map(|row| (row * width) as i64).collect::<Vec<_>>();
+        let (mut ids, mut y, mut listed) = (vec![], vec![], vec![]);
+        for _ in 0..n {
+            let label = draw(LABELS - 1);
+            let mut own = vec![label];
+            while own.len() < 6 {
+                let feature = 20 + draw(FEATURES - 20);
+                if !own.contains(&feature) {
+                    own.push(feature);
+                }
+            }
+            own.sort_unstable();
+            ids.extend(own);
+            y.push(label);
+            listed.extend([label, draw(LABELS), draw(LABELS)]);
+        }
+        // The feature that tells the label weighs as much as all others.
+        let value = |&id: &i64| if id < 20 { 20.0 } else { 1.0 + id as f32 / 7.0 };
+        let values = ids.iter().map(value).collect();
+        Self { x: (bounds(6), ids, values), y: (bounds(1), y), shortlist: (bounds(3), listed) }
+    }
+
+    fn x(&self) -> Features<'_> {
+        let pattern = lists("X", (&self.x.0, &self.x.1), FEATURES);
+        Features::Sparse(CsrView::new(pattern, &self.x.2).unwrap())
+    }
+
+    fn fit(&self, go_on: impl Fn() -> bool + Sync) -> Result<Classifiers> {
+        let y = lists("Y", (&self.y.0, &self.y.1), LABELS);
+        fit(&self.x(), FEATURES, &y, &self.shortlist(), LABELS, &OPTIONS, go_on)
+    }
+
+    fn shortlist(&self) -> IdLists<'_> {
+        lists("shortlist", (&self.shortlist.0, &self.shortlist.1), LABELS)
+    }
+}
+
+fn lists<'a>(
+    name: &'static str,
+    (indptr, ids): (&'a [i64], &'a [i64]),
+    columns: usize,
+) -> IdLists<'a> {
+    IdLists::new(name, Indices::I64(indptr), Indices::I64(ids), columns).unwrap()
+}
+
+#[test]
+fn classifiers_tell_their_rows_from_others_and_no_thread_count_shows() {
+    let data = Data::new(400);
+    let fitted = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| data.fit(|| true)).unwrap()
+    };
+    let classifiers = fitted(1);
+    assert_eq!(fitted(3), classifiers);
+    assert_eq!((classifiers.len(), classifiers.n_features()), (LABELS, FEATURES));
+    assert_eq!(classifiers.of(LABELS - 1), (&[][..], &[][..]));
+    assert!((classifiers.biases()[LABELS - 1] + 1.0).abs() < f32::EPSILON);
+    let scores = classifiers.score(&data.x(), &data.shortlist(), || true).unwrap();
+    for (row, scores) in scores.chunks(3).enumerate() {
+        assert!(scores[0] > 0.0, "row {row}: {scores:?}");
+        for (&label, &score) in data.shortlist.1[3 * row..].iter().zip(scores) {
+            assert_eq!(score > 0.0, label == data.y.1[row], "row {row}, label {label}");
+        }
+    }
+}
+
+#[test]
+fn a_score_is_the_bias_and_the_product_with_the_row_at_length_one() {
+    let data = Data::new(70);
+    let classifiers = data.fit(|| true).unwrap();
+    let scores = classifiers.score(&data.x(), &data.shortlist(), || true).unwrap();
+    for (place, &score) in scores.iter().enumerate() {
+        let (row, label) = (place / 3, data.shortlist.1[place] as usize);
+        let values = &data.x.2[6 * row..6 * row + 6];
+        let length = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+        let (features, weights) = classifiers.of(label);
+        let mut expected = f64::from(classifiers.biases()[label]);
+        for (id, &value) in data.x.1[6 * row..6 * row + 6].iter().zip(values) {
+            if let Ok(at) = features.binary_search(&(*id as u32)) {
+                expected += f64::from(weights[at]) * f64::from(value) / length;
+            }
+        }
+        // At most as many roundings as weights and a few, of sums below 8.
+        let tolerance = 60.0 * 8.0 * f64::from(f32::EPSILON);
+        assert!((f64::from(score) - expected).abs() < tolerance, "{score} {expected}");
+    }
+}
+
+#[test]
+fn work_ends_when_it_is_told_to_and_rows_must_be_as_many() {
+    let data = Data::new(70);
+    assert!(matches!(data.fit(|| false), Err(Error::Stopped)));
+    let classifiers = data.fit(|| true).unwrap();
+    let stopped = classifiers.score(&data.x(), &data.shortlist(), || false);
+    assert!(matches!(stopped, Err(Error::Stopped)));
+    let few = lists("candidates", (&[0, 1], &[0]), LABELS);
+    let refused = classifiers.score(&data.x(), &few, || true).unwrap_err();
+    assert_eq!(refused.to_string(), "candidates has 1 rows, but 70 (as X) were expected");
+}
+
+#[test]
+fn parts_make_the_same_classifiers_and_wrong_parts_are_refused() {
+    let good = (vec![0, 2, 2], vec![1, 4], vec![0.5, -1.0], vec![0.1, -1.0]);
+    let made = |(bounds, features, weights, biases): (Vec<_>, Vec<_>, Vec<_>, Vec<_>)| {
+        Classifiers::from_parts(5, bounds, features, weights, biases).map_err(|e| e.to_string())
+    };
+    let classifiers = made(good.clone()).unwrap();
+    assert_eq!(classifiers.of(0), (&[1, 4][..], &[0.5, -1.0][..]));
+    assert!(!classifiers.is_empty());
+    for (parts, named) in [
+        ((vec![0, 2], good.1.clone(), good.2.clone(), good.3.clone()), "bounds has 2 numbers"),
+        ((vec![1, 2, 2], good.1.clone(), good.2.clone(), good.3.clone()), "bounds"),
+        ((vec![0, 2, 1], good.1.clone(), good.2.clone(), good.3.clone()), "bounds"),
+        ((vec![0, 3, 2], good.1.clone(), good.2.clone(), good.3.clone()), "bounds"),
+        ((good.0.clone(), vec![1], good.2.clone(), good.3.clone()), "weights has 2 numbers"),
+        ((good.0.clone(), vec![1, 5], good.2.clone(), good.3.clone()), "features: row 0"),
+        ((good.0.clone(), vec![4, 4], good.2.clone(), good.3.clone()), "features"),
+        ((good.0.clone(), good.1.clone(), vec![0.5, f32::NAN], good.3.clone()), "weights: row 1"),
+        ((good.0.clone(), good.1.clone(), good.2.clone(), vec![f32::INFINITY, 0.0]), "biases"),
+    ] {
+        let refused = made(parts).unwrap_err();
+        assert!(refused.contains(named), "{refused}: {named}");
+    }
+}
+
+#[test]
+fn rows_without_features_and_rows_without_labels_are_taken() {
+    let x = (vec![0, 0, 2, 2], vec![0, 1], vec![1.0, 2.0]);
+    let pattern = lists("X", (&x.0, &x.1), 2);
+    let features = Features::Sparse(CsrView::new(pattern, &x.2).unwrap());
+    let y = lists("Y", (&[0, 1, 2, 2], &[0, 1]), 2);
+    let none = lists("shortlist", (&[0, 0, 0, 0], &[]), 2);
+    let classifiers = fit(&features, 2, &y, &none, 2, &OPTIONS, || true).unwrap();
+    let both = lists("candidates", (&[0, 2, 4, 6], &[0, 1, 0, 1, 0, 1]), 2);
+    let scores = classifiers.score(&features, &both, || true).unwrap();
+    assert!(scores[3] > scores[1] && scores.iter().all(|score| score.is_finite()));
+}
