@@ -19,20 +19,25 @@ from importlib.metadata import version as _version
 from slide_rs import callbacks, datasets, inspect, layers, lsh, metrics, optim, samplers, schedules
 from slide_rs._core import build_info
 from slide_rs.config import NetworkConfig
+from slide_rs.ensemble import Ensemble
 from slide_rs.history import BatchReport, History
 from slide_rs.memory import MemoryEstimate, estimate_memory
 from slide_rs.network import Network, load
 from slide_rs.notices import SlideWarning
+from slide_rs.ranker import Classifiers, Ranker
 from slide_rs.topk import TopK
 
 __version__: str = _version("slide_rs")
 
 __all__ = [
     "BatchReport",
+    "Classifiers",
+    "Ensemble",
     "History",
     "MemoryEstimate",
     "Network",
     "NetworkConfig",
+    "Ranker",
     "SlideWarning",
     "TopK",
     "__version__",

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Network",
+    "Ranker",
     "borrowed_addresses",
     "build_info",
     "crc32",
@@ -68,6 +69,39 @@ class Network:
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]: ...
     def set_sampler(self, sampler: str) -> None: ...
     def weights(self) -> dict[str, NDArray[np.float32]]: ...
+
+@final
+class Ranker:
+    @staticmethod
+    def fit(
+        x: _Features,
+        y: _Labels,
+        shortlist: _Labels,
+        sizes: tuple[int, int],
+        cost: float,
+        tolerance: float,
+        passes: int,
+        threshold: float,
+        seed: int,
+        threads: int | None = None,
+    ) -> Ranker: ...
+    @staticmethod
+    def from_parts(
+        n_features: int,
+        bounds: NDArray[np.int64],
+        features: NDArray[np.int32],
+        weights: NDArray[np.float32],
+        biases: NDArray[np.float32],
+        threads: int | None = None,
+    ) -> Ranker: ...
+    @property
+    def n_features(self) -> int: ...
+    @property
+    def n_labels(self) -> int: ...
+    def score(self, x: _Features, candidates: _Labels) -> NDArray[np.float32]: ...
+    def parts(
+        self,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]: ...
 
 def read_xmc(
     path: str,

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["batch_size", "epochs"]
+from slide_rs.config import NetworkConfig
+
+__all__ = ["batch_size", "epochs", "held_out", "members"]
 
 #: Neurons of the hidden layer that the command line builds.
 HIDDEN = 192
+
+#: Networks of an ensemble, unless one has more than so many weights: three then take gigabytes.
+MEMBERS, FEW_WEIGHTS = 3, 1 << 26
 
 #: Steps below which a network has not settled, whatever the number of rows.
 STEPS = 750
@@ -35,3 +40,30 @@ def epochs(n_rows: int, batch: int) -> int:
     """
     steps = math.ceil(n_rows / batch)
     return min(max(round(STEPS / max(steps, 1)), 4), 20)
+
+
+def members(config: NetworkConfig) -> int:
+    """Return the networks of an ensemble: 3, or 1 of those that are large.
+
+    Examples
+    --------
+    >>> from slide_rs.layers import Dense, SampledDense, SparseInput
+    >>> members(NetworkConfig([SparseInput(1000), Dense(128), SampledDense(20_000)]))
+    3
+    """
+    inputs = [config.input.in_features, *(layer.units for layer in config.hidden)]
+    outputs = [*(layer.units for layer in config.hidden), config.output.units]
+    weights = sum(a * b for a, b in zip(inputs, outputs, strict=True))
+    return MEMBERS if weights <= FEW_WEIGHTS else 1
+
+
+def held_out(n_rows: int) -> int:
+    """Return how many rows are kept from training to measure on: a twentieth, at most 2,500.
+
+    Examples
+    --------
+    >>> held_out(399), held_out(10_000), held_out(1_000_000)
+    (0, 500, 2500)
+    """
+    spare = min(n_rows // 20, 2500)
+    return spare if spare >= 20 else 0

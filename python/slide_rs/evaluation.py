@@ -16,7 +16,16 @@ from slide_rs.arrays import Features
 from slide_rs.labels import Labels
 from slide_rs.topk import TopK
 
-__all__ = ["Validation", "as_csr", "check", "measure", "needs_propensity"]
+__all__ = [
+    "Validation",
+    "as_csr",
+    "check",
+    "compared",
+    "deepest",
+    "measure",
+    "needs_propensity",
+    "widened",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +106,37 @@ def measure(
     """Predict the rows of `x` and return the value of each metric."""
     if not metrics:
         return {}
-    deepest = max(measures.parse_name(name)[1] for name in metrics)
-    top = _widened(prediction.best(core, x, min(deepest, n_labels), mode), deepest)
-    truth = as_csr(y, n_labels)
-    return measures.evaluate(truth, top, metrics, inv_propensity=inv_propensity)
+    top = prediction.best(core, x, min(deepest(metrics), n_labels), mode)
+    return compared(as_csr(y, n_labels), top, metrics, inv_propensity)
+
+
+def deepest(metrics: Sequence[str]) -> int:
+    """Return how many labels of a row the metrics look at; there must be one.
+
+    Examples
+    --------
+    >>> deepest(["p@1", "ndcg@5"])
+    5
+    """
+    return max(measures.parse_name(name)[1] for name in metrics)
+
+
+def compared(
+    truth: csr_array[np.float32],
+    top: TopK,
+    metrics: tuple[str, ...],
+    inv_propensity: NDArray[Any] | None = None,
+) -> dict[str, float]:
+    """Compare predictions with the truth and return the value of each metric.
+
+    Examples
+    --------
+    >>> top = TopK(np.array([[1], [0]], np.int32), np.ones((2, 1), np.float32))
+    >>> compared(csr_array(np.eye(2, dtype=np.float32)), top, ("p@1",))
+    {'p@1': 0.0}
+    """
+    wide = widened(top, deepest(metrics))
+    return measures.evaluate(truth, wide, metrics, inv_propensity=inv_propensity)
 
 
 def as_csr(y: Labels, n_labels: int) -> csr_array[np.float32]:
@@ -116,8 +152,14 @@ def as_csr(y: Labels, n_labels: int) -> csr_array[np.float32]:
     return csr_array((ones, ids, indptr), shape=(len(indptr) - 1, n_labels))
 
 
-def _widened(top: TopK, k: int) -> TopK:
-    """Pad to `k` columns where the network has fewer labels than a metric looks at."""
+def widened(top: TopK, k: int) -> TopK:
+    """Pad to `k` columns where there are fewer labels than a metric looks at.
+
+    Examples
+    --------
+    >>> widened(TopK(np.zeros((1, 1), np.int32), np.ones((1, 1), np.float32)), 2).labels
+    array([[ 0, -1]], dtype=int32)
+    """
     missing = ((0, 0), (0, k - top.labels.shape[1]))
     return TopK(
         np.pad(top.labels, missing, constant_values=-1),

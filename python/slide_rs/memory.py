@@ -110,8 +110,8 @@ def of_config(
     return MemoryEstimate(**found)
 
 
-def limit(config: NetworkConfig, threads: int | None, most: object) -> None:
-    """Raise a MemoryError if the network would take more than `most`.
+def limit(config: NetworkConfig, threads: int | None, most: object, count: int = 1) -> None:
+    """Raise a MemoryError if `count` networks would take more than `most`.
 
     Parameters
     ----------
@@ -121,6 +121,8 @@ def limit(config: NetworkConfig, threads: int | None, most: object) -> None:
         How many will work for it.
     most : int, str or None
         Bytes, such as 2_000_000_000, "2GB" or "1.5 GiB"; None for no limit.
+    count : int
+        How many of them there are at a time.
 
     Examples
     --------
@@ -132,9 +134,10 @@ def limit(config: NetworkConfig, threads: int | None, most: object) -> None:
     if allowed is None:
         return
     estimate = of_config(config, threads=threads)
-    if estimate.total > allowed:
+    if count * estimate.total > allowed:
+        found = "a network that takes" if count == 1 else f"{count} networks, each of which takes"
         raise MemoryError(
-            f"max_memory: found a network that takes {estimate} in batches of {BATCH} rows, "
+            f"max_memory: found {found} {estimate} in batches of {BATCH} rows, "
             f"wanted at most {readable(allowed)}"
         )
 

@@ -1,0 +1,187 @@
+"""An ensemble as one file: a zip archive of models and arrays, nothing in it compressed."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slide_rs import checks
+from slide_rs.calibration import Calibration
+from slide_rs.network import Network, load
+from slide_rs.ranker import Classifiers, Ranker
+
+__all__ = ["Parts", "is_bundle", "read", "save"]
+
+_FORMAT = 1
+_SETTINGS = "ensemble.json"
+_ARRAYS = ("bounds", "features", "weights", "biases")
+_DTYPES = ("<i8", "<i4", "<f4", "<f4")
+_CALIBRATION = ("scores", "probabilities")
+# Archives know no earlier time; equal models are equal files.
+_TIME = (1980, 1, 1, 0, 0, 0)
+# How a zip archive begins. In a safetensors file these would be the length of its header.
+_MAGIC = b"PK\x03\x04"
+_MOST_MEMBERS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an ensemble consists of.
+
+    Examples
+    --------
+    >>> Parts([], None, None, None).members
+    []
+    """
+
+    members: Sequence[Network]
+    ranker: Ranker | None
+    classifiers: Classifiers | None
+    calibration: Calibration | None
+
+
+def is_bundle(path: str | os.PathLike[str]) -> bool:
+    """Tell whether the file begins like an ensemble.
+
+    Examples
+    --------
+    >>> is_bundle(__file__)
+    False
+    """
+    with open(checks.path("path", path), "rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+def save(parts: Parts, path: str | os.PathLike[str]) -> None:
+    """Write the parts beside `path`, and move the file there when it is complete."""
+    target = checks.path("path", path)
+    partial = f"{target}.partial"
+    settings = {
+        "format": _FORMAT,
+        "members": len(parts.members),
+        "ranker": None if parts.ranker is None else asdict(parts.ranker),
+        "n_features": parts.members[0].config.input.in_features,
+        "classifiers": parts.classifiers is not None,
+        "calibration": parts.calibration is not None,
+    }
+    try:
+        with zipfile.ZipFile(partial, "w") as archive, tempfile.TemporaryDirectory() as folder:
+            _write(archive, _SETTINGS, json.dumps(settings).encode())
+            for i, member in enumerate(parts.members):
+                own = Path(folder, _member(i))
+                member.save(own, include_optimizer=False)
+                _copy(archive, own)
+                own.unlink()
+            for name, array in _named(parts):
+                own = Path(folder, name)
+                np.save(own, array, allow_pickle=False)
+                _copy(archive, own)
+                own.unlink()
+        os.replace(partial, target)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def read(path: str | os.PathLike[str], threads: int | None) -> Parts:
+    """Read what `save` wrote.
+
+    Raises
+    ------
+    OSError
+        If the file can not be read.
+    ValueError
+        If it is not such a file, or a damaged one.
+    """
+    source = checks.path("path", path)
+    try:
+        with zipfile.ZipFile(source) as archive, tempfile.TemporaryDirectory() as folder:
+            return _read(archive, Path(folder), threads)
+    except (zipfile.BadZipFile, KeyError, TypeError, EOFError, ValueError, MemoryError) as error:
+        text = " ".join(str(error).split())
+        raise ValueError(f"{source} is not a readable slide_rs ensemble: {text}") from None
+
+
+def _read(archive: zipfile.ZipFile, folder: Path, threads: int | None) -> Parts:
+    # Stored, not compressed: no entry can be larger than the file.
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+        raise ValueError("an entry is compressed")
+    settings: dict[str, Any] = json.loads(archive.read(_SETTINGS))
+    if not isinstance(settings, dict) or settings.get("format") != _FORMAT:
+        raise ValueError(f"its format is not {_FORMAT}")
+    count = checks.whole("members", settings["members"], 1, _MOST_MEMBERS)
+    members = []
+    for i in range(count):
+        extracted = archive.extract(_member(i), folder)
+        members.append(load(extracted, threads))
+        Path(extracted).unlink()
+    sizes = {(m.config.input.in_features, m.config.output.units) for m in members}
+    if len(sizes) != 1:
+        raise ValueError("its networks differ in their features or labels")
+    ((n_features, n_labels),) = sizes
+    ranker = None if settings["ranker"] is None else Ranker(**settings["ranker"])
+    classifiers = calibration = None
+    if settings["classifiers"]:
+        bounds, ids, values, biases = [
+            _array(archive, name, dtype) for name, dtype in zip(_ARRAYS, _DTYPES, strict=True)
+        ]
+        if len(biases) != n_labels:
+            raise ValueError(f"it has classifiers of {len(biases)} labels, not of {n_labels}")
+        found: Any = bounds, ids, values, biases
+        classifiers = Classifiers.from_arrays(n_features, found, threads)
+    if settings["calibration"]:
+        scores, shares = (_array(archive, name, "<f8") for name in _CALIBRATION)
+        calibration = Calibration.checked(scores, shares)
+    return Parts(members, ranker, classifiers, calibration)
+
+
+def _named(parts: Parts) -> list[tuple[str, NDArray[Any]]]:
+    """Return the arrays with the names of their entries."""
+    found: list[tuple[str, NDArray[Any]]] = []
+    if parts.classifiers is not None:
+        arrays: tuple[NDArray[Any], ...] = parts.classifiers.arrays()
+        found += [
+            (f"{name}.npy", array.astype(dtype, copy=False))
+            for name, dtype, array in zip(_ARRAYS, _DTYPES, arrays, strict=True)
+        ]
+    if parts.calibration is not None:
+        own = (parts.calibration.scores, parts.calibration.probabilities)
+        found += [
+            (f"{name}.npy", array.astype("<f8", copy=False))
+            for name, array in zip(_CALIBRATION, own, strict=True)
+        ]
+    return found
+
+
+def _array(archive: zipfile.ZipFile, name: str, dtype: str) -> NDArray[Any]:
+    with archive.open(f"{name}.npy") as file:
+        found: NDArray[Any] = np.load(file, allow_pickle=False)
+    if found.ndim != 1 or found.dtype != np.dtype(dtype):
+        raise ValueError(f"{name} is {found.ndim}-D {found.dtype}, but 1-D {dtype} is wanted")
+    return found.astype(found.dtype.newbyteorder("="), copy=False)
+
+
+def _member(i: int) -> str:
+    return f"member-{i}.safetensors"
+
+
+def _write(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    archive.writestr(zipfile.ZipInfo(name, _TIME), content)
+
+
+def _copy(archive: zipfile.ZipFile, path: Path) -> None:
+    """Copy a file into the archive, a piece at a time."""
+    with path.open("rb") as source:
+        entry = zipfile.ZipInfo(path.name, _TIME)
+        entry.file_size = path.stat().st_size
+        with archive.open(entry, "w") as out:
+            while piece := source.read(1 << 20):
+                out.write(piece)

@@ -1,0 +1,118 @@
+"""From scores to probabilities: how often scores as high were right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Calibration", "expected_calibration_error"]
+
+#: Pairs of score and truth below which nothing can be said.
+FEWEST = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Probabilities that never fall while scores rise, fitted by isotonic regression.
+
+    Between the means of two neighbouring blocks it is a straight line; beyond the first and the
+    last it is constant (Zadrozny and Elkan, "Transforming classifier scores into accurate
+    multiclass probability estimates", KDD 2002, section 3).
+
+    Examples
+    --------
+    >>> calibration = Calibration.fit([0, 1, 2, 3], [False, True, False, True])
+    >>> calibration(np.array([-1.0, 1.5, 9.0])).tolist()
+    [0.0, 0.5, 1.0]
+    """
+
+    #: Scores, ascending.
+    scores: NDArray[np.float64]
+    #: The probability at each.
+    probabilities: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, scores: ArrayLike, correct: ArrayLike) -> Calibration:
+        """Fit by the pool adjacent violators algorithm.
+
+        Parameters
+        ----------
+        scores : array of float
+            Finite scores of rows that were not trained on.
+        correct : array of bool
+            Whether each was that of a true label.
+        """
+        flat = np.asarray(scores, dtype=np.float64).ravel()
+        order = np.argsort(flat, kind="stable")
+        right = np.asarray(correct, dtype=np.float64).ravel()[order]
+        # Each block: the sums of its truths and of its scores, and how many there are.
+        blocks: list[list[float]] = []
+        for score, truth in zip(flat[order].tolist(), right.tolist(), strict=True):
+            blocks.append([truth, score, 1.0])
+            while len(blocks) > 1 and _mean(blocks[-2]) >= _mean(blocks[-1]):
+                last = blocks.pop()
+                blocks[-1] = [a + b for a, b in zip(blocks[-1], last, strict=True)]
+        sums = np.array(blocks, dtype=np.float64).reshape(-1, 3)
+        return cls(sums[:, 1] / sums[:, 2], sums[:, 0] / sums[:, 2])
+
+    @classmethod
+    def checked(
+        cls, scores: NDArray[np.float64], probabilities: NDArray[np.float64]
+    ) -> Calibration:
+        """Return what arrays of a file say.
+
+        Raises
+        ------
+        ValueError
+            If they are not as many, ascending, and from 0 to 1.
+        """
+        right = (
+            len(scores) == len(probabilities) > 0
+            and bool(np.isfinite(scores).all() and (np.diff(scores) >= 0).all())
+            and bool((np.diff(probabilities) >= 0).all())
+            and 0 <= probabilities[0] <= probabilities[-1] <= 1
+        )
+        if not right:
+            raise ValueError("its calibration does not rise from 0 to 1")
+        return cls(scores, probabilities)
+
+    def __call__(self, scores: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return the probability of each score; 0 for minus infinity."""
+        found = np.interp(scores, self.scores, self.probabilities)
+        return np.where(np.isneginf(scores), 0.0, found).astype(np.float32)
+
+
+def expected_calibration_error(
+    probabilities: ArrayLike, correct: ArrayLike, n_bins: int = 15
+) -> float:
+    """Return by how much probabilities differ from how often they were right.
+
+    It is the mean over bins of equal width of the difference between the mean probability and the
+    share of true ones, weighted by how many fall into a bin (Guo et al., "On calibration of modern
+    neural networks", ICML 2017, equation 3).
+
+    Parameters
+    ----------
+    probabilities : array of float
+        From 0 to 1.
+    correct : array of bool
+        Whether each label was a true one.
+    n_bins : int
+        Number of bins.
+
+    Examples
+    --------
+    >>> expected_calibration_error([0.9, 0.9, 0.1, 0.1], [True, True, False, False])
+    0.1
+    """
+    found = np.asarray(probabilities, dtype=np.float64).ravel()
+    right = np.asarray(correct, dtype=np.float64).ravel()
+    bins = np.minimum((found * n_bins).astype(np.int64), n_bins - 1)
+    gaps = np.bincount(bins, weights=found - right, minlength=n_bins)
+    return round(float(np.abs(gaps).sum() / max(len(found), 1)), 12)
+
+
+def _mean(block: list[float]) -> float:
+    return block[0] / block[2]

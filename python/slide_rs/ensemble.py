@@ -1,0 +1,374 @@
+"""Several networks that propose labels, and classifiers that put the proposals in order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slide_rs import (
+    bundle,
+    checks,
+    defaults,
+    evaluation,
+    metrics,
+    prediction,
+    shortlists,
+    subsets,
+    training,
+)
+from slide_rs.arrays import Features, features, n_rows
+from slide_rs.bundle import Parts
+from slide_rs.calibration import FEWEST, Calibration
+from slide_rs.callbacks import Callback
+from slide_rs.callbacks import chosen as chosen_callbacks
+from slide_rs.config import NetworkConfig
+from slide_rs.history import History
+from slide_rs.labels import Labels, Targets, check_grades, pattern, targets, weights
+from slide_rs.layers import Layer
+from slide_rs.memory import limit
+from slide_rs.network import METRICS, Network
+from slide_rs.optim import Optimizer
+from slide_rs.ranker import Classifiers, Ranker
+from slide_rs.samplers import LSH
+from slide_rs.topk import TopK
+
+__all__ = ["Ensemble"]
+
+#: Weights of the ranker that are tried on held-out rows, and the one where there are none.
+WEIGHTS, WEIGHT = (0.0, 1.0, 2.0, 4.0, 8.0), 4.0
+#: Labels of each held-out row that calibration looks at.
+LOOKED_AT = 5
+
+
+class Ensemble:
+    """Networks of different seeds that propose labels together, and a ranker that orders these.
+
+    The networks are averaged (Lakshminarayanan et al., "Simple and scalable predictive uncertainty
+    estimation using deep ensembles", NeurIPS 2017). The ranker sees the sparse features themselves,
+    and so what is lost between them and a hidden layer; it is for sparse `X` only.
+
+    Parameters
+    ----------
+    layers, loss, optimizer, seed, threads : as in `Network`
+        Those of each network; their seeds are `seed`, ``seed + 1`` and so on.
+    n_members : int, optional
+        Number of networks; by rule 3, or 1 where one has more than 2^26 weights.
+    ranker : Ranker, optional
+        How proposals are ordered; None to leave them in the order of the networks.
+    max_memory : int or str, optional
+        As in `Network`, for all networks together.
+
+    Examples
+    --------
+    >>> from slide_rs import datasets, layers
+    >>> data = datasets.make_xmc(500, n_features=300, n_labels=40, seed=0)
+    >>> stack = [layers.SparseInput(300), layers.Dense(16), layers.SampledDense(40)]
+    >>> model = Ensemble(stack, n_members=2)
+    >>> histories = model.fit(data.X, data.Y, epochs=3, verbose=False)
+    >>> model.predict_topk(data.X, k=3).labels.shape
+    (500, 3)
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        loss: str = "softmax",
+        optimizer: Optimizer | None = None,
+        seed: int = 0,
+        threads: int | None = None,
+        *,
+        n_members: int | None = None,
+        ranker: Ranker | None = Ranker(),  # noqa: B008 - it is frozen
+        max_memory: int | str | None = None,
+    ) -> None:
+        if ranker is not None and not isinstance(ranker, Ranker):
+            raise TypeError(f"ranker: found {type(ranker).__name__}, wanted a Ranker or None")
+        config = NetworkConfig(layers, loss, optimizer, seed)
+        rule = defaults.members(config)
+        count = checks.whole_or("n_members", n_members, rule)
+        limit(config, threads, max_memory, count)
+        made = [
+            Network(layers, loss, optimizer, (config.seed + i) % 2**64, threads)
+            for i in range(count)
+        ]
+        self._adopt(made, ranker)
+
+    def _adopt(self, members: Sequence[Network], ranker: Ranker | None) -> None:
+        self._members = tuple(members)
+        self._ranker = ranker
+        self._classifiers: Classifiers | None = None
+        self._calibration: Calibration | None = None
+
+    @property
+    def members(self) -> tuple[Network, ...]:
+        """The networks."""
+        return self._members
+
+    @property
+    def config(self) -> NetworkConfig:
+        """The description of the first network; the others differ in their seeds."""
+        return self._members[0].config
+
+    @property
+    def ranker(self) -> Ranker | None:
+        """How proposals are ordered; after ``fit`` with the weight that was found."""
+        return self._ranker
+
+    @property
+    def classifiers(self) -> Classifiers | None:
+        """What the ranker learned; None before ``fit``, and where there is no ranker."""
+        return self._classifiers
+
+    @property
+    def threads(self) -> int:
+        """The number of threads that work for each network in its turn."""
+        return self._members[0].threads
+
+    def fit(
+        self,
+        X: object,
+        Y: object,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        *,
+        sample_weight: object = None,
+        callbacks: Sequence[Callback] | None = None,
+        verbose: bool | str = "auto",
+        copy: bool = True,
+    ) -> tuple[History, ...]:
+        """Train the networks one after another, then the ranker.
+
+        A twentieth of the rows, at most 2,500, is held out, chosen by the seed: on them recall, the
+        weight of the ranker and calibration are measured. Sets of under 400 rows have none to
+        spare.
+
+        Parameters
+        ----------
+        X, Y, epochs, batch_size, callbacks, verbose, copy : as in ``Network.fit``
+            Callbacks run for each network.
+        sample_weight : as in ``Network.fit``
+            For the networks; the ranker takes all rows alike.
+
+        Returns
+        -------
+        tuple of History
+            Those of the networks.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            On Ctrl-C. What was trained stays usable; without the ranker, if it was not done.
+        """
+        config = self.config
+        x = features(X, config.input.in_features, copy=copy)
+        if not n_rows(x):
+            raise ValueError("X: found 0 rows, wanted at least 1")
+        y = targets(Y, config.output.units, n_rows(x), copy=copy)
+        check_grades(y, config.loss)
+        weight = weights(sample_weight, n_rows(x), copy=copy)
+        rows, held = subsets.split(n_rows(x), config.seed)
+        batch = checks.whole_or("batch_size", batch_size, defaults.batch_size(len(rows)))
+        probe = training.Probe(x, held) if len(held) else training.Probe.choose(x, config.seed)
+        plan = training.Plan(
+            epochs=checks.whole_or("epochs", epochs, defaults.epochs(len(rows), batch)),
+            batch_size=batch,
+            probe=replace(probe, rows=probe.rows[: training.PROBE_ROWS]),
+            rows=rows,
+            weight=weight,
+        )
+        shown = chosen_callbacks(callbacks, verbose)
+        return self.train(x, y, held, lambda _: plan, lambda _: shown)
+
+    def train(
+        self,
+        x: Features,
+        y: Targets,
+        held: NDArray[np.int64],
+        plan_of: Callable[[Network], training.Plan],
+        callbacks: Callable[[int], Sequence[Callback]],
+    ) -> tuple[History, ...]:
+        """Train each network by its plan and with its callbacks; `held` are not trained on."""
+        self._classifiers = self._calibration = None
+        for i, member in enumerate(self._members):
+            member._history = History()
+            training.train(member, x, y, plan_of(member), callbacks(i), member._history)
+        self._rank(x, pattern(y), held)
+        return tuple(member.history for member in self._members)
+
+    def _rank(self, x: Features, y: Labels, held: NDArray[np.int64]) -> None:
+        """Train the ranker, then choose its weight and calibrate on held-out rows."""
+        config, settings = self.config, self._ranker
+        sizes = config.input.in_features, config.output.units
+        mode = self._quick()
+        if settings is not None and isinstance(x, tuple):
+            k = min(settings.shortlist, sizes[1])
+            kept = np.ones(n_rows(x), np.bool_)
+            kept[held] = False
+            proposed = np.full((n_rows(x), k), -1, dtype=np.int32)
+            for start, stop, part in shortlists.chunks(x):
+                proposed[start:stop] = shortlists.propose(self._cores(), part, k, mode).labels
+            listed = shortlists.flat(proposed, (proposed >= 0) & kept[:, None])
+            seed, threads = config.seed, self._members[0]._threads
+            self._classifiers = Classifiers.fit(
+                x, subsets.only(y, kept), listed, sizes, settings, seed=seed, threads=threads
+            )
+            if settings.weight is None:
+                chosen = self._best_weight(x, y, held, settings) if len(held) else WEIGHT
+                self._ranker = replace(settings, weight=chosen)
+        if len(held):
+            self._calibrate(subsets.take(x, held), subsets.labels_of(y, held))
+
+    def _best_weight(
+        self, x: Features, y: Labels, held: NDArray[np.int64], settings: Ranker
+    ) -> float:
+        """Return the weight with the best nDCG@5 on held-out rows, the least of equals."""
+        units = self.config.output.units
+        truth = evaluation.as_csr(subsets.labels_of(y, held), units)
+        k = min(LOOKED_AT, units)
+        parts = list(self._scored(subsets.take(x, held), k, self._quick()))
+        values = []
+        for weight in WEIGHTS:
+            tops = [_weighed(*part, weight, k) for part in parts]
+            top = evaluation.widened(_stacked(tops, k), LOOKED_AT)
+            values.append(metrics.ndcg_at_k(truth, top, LOOKED_AT))
+        return WEIGHTS[int(np.argmax(values))]
+
+    def _calibrate(self, x: Features, y: Labels) -> None:
+        """Learn how often the best labels of rows are right that were not trained on."""
+        units = self.config.output.units
+        top = self._top(x, min(LOOKED_AT, units), "exact")
+        truth = evaluation.as_csr(y, units)
+        rows = np.repeat(np.arange(n_rows(x)), top.labels.shape[1])
+        columns = np.maximum(top.labels, 0).ravel()
+        right = np.asarray(truth[rows, columns]).reshape(top.labels.shape) > 0
+        found = np.isfinite(top.scores)
+        if np.count_nonzero(found) >= FEWEST:
+            self._calibration = Calibration.fit(top.scores[found], right[found])
+
+    def predict_topk(
+        self,
+        X: object,
+        k: int = 5,
+        *,
+        mode: str = "exact",
+        calibrated: bool = False,
+        copy: bool = True,
+    ) -> TopK:
+        """Return the `k` best labels of each row with their scores, best first.
+
+        Parameters
+        ----------
+        X, k, copy : as in ``Network.predict_topk``
+            The rows, and how many labels of each.
+        mode : {"exact", "lsh"}
+            Whether the networks score every label to make a shortlist, or those that their tables
+            find.
+        calibrated : bool
+            Return as scores the probability that each label is right, as it was on held-out rows.
+
+        Raises
+        ------
+        ValueError
+            If probabilities are wanted of a model that was not fitted on at least 400 rows.
+        """
+        checks.choice("mode", mode, prediction.MODES)
+        x = features(X, self.config.input.in_features, copy=copy)
+        top = self._top(x, self._members[0]._k(k), mode)
+        if not checks.flag("calibrated", calibrated):
+            return top
+        if self._calibration is None:
+            raise ValueError(
+                "calibrated: found True, but nothing was held out to calibrate on; fit on at "
+                "least 400 rows"
+            )
+        return TopK(top.labels, self._calibration(top.scores))
+
+    def evaluate(
+        self,
+        X: object,
+        Y: object,
+        metrics: Sequence[str] = METRICS,
+        mode: str = "exact",
+        *,
+        inv_propensity: NDArray[np.floating[Any]] | None = None,
+    ) -> dict[str, float]:
+        """Predict the rows of `X` and compare with `Y`; all is as in ``Network.evaluate``."""
+        names = evaluation.check(metrics, propensity=inv_propensity is not None)
+        checks.choice("mode", mode, prediction.MODES)
+        x = features(X, self.config.input.in_features)
+        y = pattern(targets(Y, self.config.output.units, n_rows(x), graded=False))
+        if not names:
+            return {}
+        deepest = evaluation.deepest(names)
+        top = self._top(x, min(deepest, self.config.output.units), mode)
+        truth = evaluation.as_csr(y, self.config.output.units)
+        return evaluation.compared(truth, top, names, inv_propensity)
+
+    def _top(self, x: Features, k: int, mode: str) -> TopK:
+        weight = 0.0 if self._ranker is None else self._ranker.weight or 0.0
+        return _stacked([_weighed(*part, weight, k) for part in self._scored(x, k, mode)], k)
+
+    def _scored(self, x: Features, k: int, mode: str) -> Iterator[tuple[TopK, NDArray[np.float32]]]:
+        """Return shortlists of at least `k` and what the classifiers say of them, part by part."""
+        settings, trained = self._ranker, self._classifiers
+        wanted = k if settings is None else max(settings.shortlist, k)
+        for _, _, part in shortlists.chunks(x):
+            top = shortlists.propose(
+                self._cores(), part, min(wanted, self.config.output.units), mode
+            )
+            extra = np.zeros(top.scores.shape, dtype=np.float32)
+            if trained is not None:
+                found = top.labels >= 0
+                extra[found] = trained.score(part, shortlists.flat(top.labels, found))
+            yield top, extra
+
+    def _cores(self) -> list[Any]:
+        return [member._core for member in self._members]
+
+    def _quick(self) -> str:
+        """Return how a network finds shortlists of many rows soonest."""
+        return "lsh" if isinstance(self.config.output.sampler, LSH) else "exact"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one file: the networks without the optimiser's state, the ranker, calibration."""
+        parts = Parts(self._members, self._ranker, self._classifiers, self._calibration)
+        bundle.save(parts, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], threads: int | None = None) -> Ensemble:
+        """Read what ``save`` wrote.
+
+        Raises
+        ------
+        OSError
+            If the file can not be read.
+        ValueError
+            If it is not such a file.
+        """
+        ensemble, parts = cls.__new__(cls), bundle.read(path, threads)
+        ensemble._adopt(parts.members, parts.ranker)
+        ensemble._classifiers, ensemble._calibration = parts.classifiers, parts.calibration
+        return ensemble
+
+    def __repr__(self) -> str:
+        ranked = "no ranker" if self._classifiers is None else f"{self._ranker}"
+        return f"<slide_rs.Ensemble of {len(self._members)} x {self._members[0]!r}, {ranked}>"
+
+
+def _weighed(top: TopK, extra: NDArray[np.float32], weight: float, k: int) -> TopK:
+    """Return the best `k` by log probability and what classifiers say, weighed."""
+    return shortlists.ordered(TopK(top.labels, top.scores + np.float32(weight) * extra), k)
+
+
+def _stacked(tops: Sequence[TopK], k: int) -> TopK:
+    """Put the answers of parts below each other."""
+    if not tops:
+        return TopK(np.empty((0, k), np.int32), np.empty((0, k), np.float32))
+    return TopK(
+        np.concatenate([top.labels for top in tops]), np.concatenate([top.scores for top in tops])
+    )

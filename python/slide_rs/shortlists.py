@@ -1,0 +1,111 @@
+"""What several networks propose together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slide_rs import _core
+from slide_rs.arrays import Features, n_rows, slice_rows
+from slide_rs.labels import Labels
+from slide_rs.topk import TopK
+
+__all__ = ["chunks", "flat", "ordered", "propose"]
+
+# Rows at a time: what is made on the way stays small.
+CHUNK = 8192
+
+
+def propose(cores: Sequence[_core.Network], x: Features, k: int, mode: str) -> TopK:
+    """Return the `k` labels that are likeliest by the mean of the networks' log probabilities.
+
+    Each network proposes its best `k`; all of them score what any of them proposed, and take a
+    softmax over that.
+
+    Parameters
+    ----------
+    cores : sequence of networks
+        At least one.
+    x : Features
+        At most a few thousand rows.
+    k : int
+        At most the number of labels.
+    mode : {"exact", "lsh"}
+        How each network finds its best.
+    """
+    found = [core.predict_topk(x, k, mode) for core in cores]
+    if len(found) == 1:
+        labels, scores = found[0]
+        return TopK(labels, log_softmax(scores))
+    together = np.sort(np.concatenate([labels for labels, _ in found], axis=1), axis=1)
+    fresh = together >= 0
+    fresh[:, 1:] &= together[:, 1:] != together[:, :-1]
+    # What is no label of its row goes behind all labels, so that rows are lists again.
+    candidates = flat(together, fresh)
+    mean = np.zeros(together.shape, dtype=np.float32)
+    for core in cores:
+        scores = np.full(together.shape, -np.inf, dtype=np.float32)
+        scores[fresh] = core.score(x, candidates)
+        mean += log_softmax(scores) / np.float32(len(cores))
+    return ordered(TopK(np.where(fresh, together, np.int32(-1)), mean), k)
+
+
+def flat(labels: NDArray[np.int32], kept: NDArray[np.bool_]) -> Labels:
+    """Return the labels that are kept as ``(indptr, ids)``.
+
+    Examples
+    --------
+    >>> found = np.array([[3, 1], [2, -1]], np.int32)
+    >>> [part.tolist() for part in flat(found, found >= 0)]
+    [[0, 2, 3], [3, 1, 2]]
+    """
+    indptr = np.concatenate(([0], np.cumsum(kept.sum(axis=1), dtype=np.int64)))
+    return indptr, labels[kept].astype(np.int64)
+
+
+def ordered(top: TopK, k: int) -> TopK:
+    """Return the best `k` of each row, best first, ties by lower label, padding last.
+
+    Examples
+    --------
+    >>> top = TopK(np.array([[3, 1, -1]], np.int32), np.array([[1, 2, -np.inf]], np.float32))
+    >>> ordered(top, 2).labels
+    array([[1, 3]], dtype=int32)
+    """
+    order = np.lexsort((top.labels, -top.scores), axis=1)[:, :k]
+    return TopK(
+        np.take_along_axis(top.labels, order, axis=1),
+        np.take_along_axis(top.scores, order, axis=1),
+    )
+
+
+def log_softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return log probabilities of each row; minus infinity stays what it is.
+
+    Examples
+    --------
+    >>> log_softmax(np.array([[0.0, 0.0], [1.0, -np.inf]], np.float32)).tolist()
+    [[-0.6931471824645996, -0.6931471824645996], [0.0, -inf]]
+    """
+    # A row in which nothing was found has no greatest score.
+    greatest = np.maximum(scores.max(axis=1, keepdims=True), np.finfo(np.float32).min)
+    shifted = scores - greatest
+    with np.errstate(divide="ignore"):
+        total = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    result: NDArray[np.float32] = np.where(np.isfinite(shifted), shifted - total, -np.inf)
+    return result
+
+
+def chunks(x: Features) -> Iterator[tuple[int, int, Features]]:
+    """Return where parts of a few thousand rows begin and end, and these parts.
+
+    Examples
+    --------
+    >>> [(start, stop) for start, stop, _ in chunks(np.zeros((9000, 1), np.float32))]
+    [(0, 8192), (8192, 9000)]
+    """
+    for start in range(0, n_rows(x), CHUNK):
+        stop = min(start + CHUNK, n_rows(x))
+        yield start, stop, slice_rows(x, start, stop)
