@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slide_rs import checks
-from slide_rs.calibration import Calibration
+from slide_rs.calibration import Calibration, Isotonic
 from slide_rs.network import Network, load
 from slide_rs.ranker import Classifiers, Ranker
 
@@ -71,7 +71,7 @@ def save(parts: Parts, path: str | os.PathLike[str]) -> None:
         "ranker": None if parts.ranker is None else asdict(parts.ranker),
         "n_features": parts.members[0].config.input.in_features,
         "classifiers": parts.classifiers is not None,
-        "calibration": parts.calibration is not None,
+        "ranks": 0 if parts.calibration is None else len(parts.calibration.ranks),
     }
     try:
         with zipfile.ZipFile(partial, "w") as archive, tempfile.TemporaryDirectory() as folder:
@@ -137,9 +137,12 @@ def _read(archive: zipfile.ZipFile, folder: Path, threads: int | None) -> Parts:
             raise ValueError(f"it has classifiers of {len(biases)} labels, not of {n_labels}")
         found: Any = bounds, ids, values, biases
         classifiers = Classifiers.from_arrays(n_features, found, threads)
-    if settings["calibration"]:
-        scores, shares = (_array(archive, name, "<f8") for name in _CALIBRATION)
-        calibration = Calibration.checked(scores, shares)
+    ranks = [
+        Isotonic.checked(*(_array(archive, f"{name}-{i}", "<f8") for name in _CALIBRATION))
+        for i in range(checks.whole("ranks", settings["ranks"], 0, _MOST_MEMBERS))
+    ]
+    if ranks:
+        calibration = Calibration(tuple(ranks))
     return Parts(members, ranker, classifiers, calibration)
 
 
@@ -152,10 +155,10 @@ def _named(parts: Parts) -> list[tuple[str, NDArray[Any]]]:
             (f"{name}.npy", array.astype(dtype, copy=False))
             for name, dtype, array in zip(_ARRAYS, _DTYPES, arrays, strict=True)
         ]
-    if parts.calibration is not None:
-        own = (parts.calibration.scores, parts.calibration.probabilities)
+    for i, rank in enumerate(() if parts.calibration is None else parts.calibration.ranks):
+        own = (rank.scores, rank.probabilities)
         found += [
-            (f"{name}.npy", array.astype("<f8", copy=False))
+            (f"{name}-{i}.npy", array.astype("<f8", copy=False))
             for name, array in zip(_CALIBRATION, own, strict=True)
         ]
     return found

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Calibration", "expected_calibration_error"]
+__all__ = ["Calibration", "Isotonic", "expected_calibration_error"]
 
-#: Pairs of score and truth below which nothing can be said.
+#: Rows below which a rank shares the regression of the one before it.
 FEWEST = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
-    """Probabilities that never fall while scores rise, fitted by isotonic regression.
+class Isotonic:
+    """Probabilities that never fall while scores rise.
 
     Between the means of two neighbouring blocks it is a straight line; beyond the first and the
     last it is constant (Zadrozny and Elkan, "Transforming classifier scores into accurate
@@ -23,8 +24,8 @@ class Calibration:
 
     Examples
     --------
-    >>> calibration = Calibration.fit([0, 1, 2, 3], [False, True, False, True])
-    >>> calibration(np.array([-1.0, 1.5, 9.0])).tolist()
+    >>> isotonic = Isotonic.fit([0, 1, 2, 3], [False, True, False, True])
+    >>> isotonic(np.array([-1.0, 1.5, 9.0])).tolist()
     [0.0, 0.5, 1.0]
     """
 
@@ -34,13 +35,13 @@ class Calibration:
     probabilities: NDArray[np.float64]
 
     @classmethod
-    def fit(cls, scores: ArrayLike, correct: ArrayLike) -> Calibration:
+    def fit(cls, scores: ArrayLike, correct: ArrayLike) -> Isotonic:
         """Fit by the pool adjacent violators algorithm.
 
         Parameters
         ----------
         scores : array of float
-            Finite scores of rows that were not trained on.
+            Finite scores, at least one.
         correct : array of bool
             Whether each was that of a true label.
         """
@@ -54,13 +55,11 @@ class Calibration:
             while len(blocks) > 1 and _mean(blocks[-2]) >= _mean(blocks[-1]):
                 last = blocks.pop()
                 blocks[-1] = [a + b for a, b in zip(blocks[-1], last, strict=True)]
-        sums = np.array(blocks, dtype=np.float64).reshape(-1, 3)
+        sums = np.array(blocks, dtype=np.float64)
         return cls(sums[:, 1] / sums[:, 2], sums[:, 0] / sums[:, 2])
 
     @classmethod
-    def checked(
-        cls, scores: NDArray[np.float64], probabilities: NDArray[np.float64]
-    ) -> Calibration:
+    def checked(cls, scores: NDArray[np.float64], probabilities: NDArray[np.float64]) -> Isotonic:
         """Return what arrays of a file say.
 
         Raises
@@ -78,10 +77,56 @@ class Calibration:
             raise ValueError("its calibration does not rise from 0 to 1")
         return cls(scores, probabilities)
 
-    def __call__(self, scores: NDArray[np.floating]) -> NDArray[np.float32]:
+    def __call__(self, scores: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Return the probability of each score; 0 for minus infinity."""
         found = np.interp(scores, self.scores, self.probabilities)
         return np.where(np.isneginf(scores), 0.0, found).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Probabilities of the best labels of a row, by their scores and their ranks.
+
+    A first label is right more often than a second one of the same score, since the first was the
+    best of its row; so each rank has an isotonic regression of its own. Ranks beyond those that
+    were looked at share that of the last, and no label is likelier than one before it.
+
+    Examples
+    --------
+    >>> calibration = Calibration.fit(np.array([[3.0, 1.0], [2.0, 1.5]]), np.eye(2, dtype=bool))
+    >>> calibration(np.array([[3.0, 1.5, 1.0]])).tolist()
+    [[1.0, 1.0, 0.0]]
+    """
+
+    ranks: tuple[Isotonic, ...]
+
+    @classmethod
+    def fit(cls, scores: NDArray[np.floating[Any]], correct: NDArray[np.bool_]) -> Calibration:
+        """Fit to the best labels of rows that were not trained on.
+
+        Parameters
+        ----------
+        scores : array of float, shape (n, k)
+            Scores of the best `k` labels, best first; minus infinity where there are fewer.
+        correct : array of bool, shape (n, k)
+            Which of them are true labels.
+        """
+        ranks = []
+        for own, right in zip(scores.T, correct.T, strict=True):
+            found = np.isfinite(own)
+            if np.count_nonzero(found) < min(FEWEST, len(own)) or not len(own):
+                break
+            ranks.append(Isotonic.fit(own[found], right[found]))
+        return cls(tuple(ranks))
+
+    def __call__(self, scores: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Return the probabilities of scores of shape (n, k), best first."""
+        if not self.ranks:
+            return np.zeros(scores.shape, dtype=np.float32)
+        last = len(self.ranks) - 1
+        columns = [self.ranks[min(i, last)](own) for i, own in enumerate(scores.T)]
+        found: NDArray[np.float32] = np.minimum.accumulate(np.stack(columns, axis=1), axis=1)
+        return found
 
 
 def expected_calibration_error(

@@ -82,8 +82,7 @@ def _add_train(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--valid",
         metavar="TEST",
-        help="measured after each epoch, decides nothing; without it 1,000 training rows, at most "
-        "5 %% of them, are held out for recall_at_1",
+        help="measured after each epoch, decides nothing",
     )
     verb.add_argument("--epochs", type=int, metavar="N", help="by rule when not given")
     verb.add_argument("--batch-size", type=int, metavar="N", help="by rule when not given")
@@ -95,11 +94,23 @@ def _add_train(verb: argparse.ArgumentParser) -> None:
         "--sampler", choices=("lsh", "uniform", "full"), default="lsh", help="(%(default)s)"
     )
     verb.add_argument("--active", type=int, metavar="N", help="outputs computed per row, exactly")
+    verb.add_argument(
+        "--members",
+        type=int,
+        metavar="N",
+        help="networks of different seeds that decide together; 3, or 1 where they are large",
+    )
+    verb.add_argument(
+        "--no-ranker",
+        action="store_true",
+        help="leave labels in the order of the networks, without linear classifiers; one network "
+        "without them is saved as a network",
+    )
     verb.add_argument("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
     verb.add_argument("--threads", type=int, metavar="N", help="all that there are")
     _add_cache(verb)
     _add_limit(verb)
-    verb.add_argument("--out", metavar="FILE", help="where to save the model (safetensors)")
+    verb.add_argument("--out", metavar="FILE", help="where to save the model")
     verb.add_argument("--json", action="store_true", help="one JSON object an epoch")
 
 
@@ -130,6 +141,11 @@ def _add_predict(verb: argparse.ArgumentParser) -> None:
     verb.set_defaults(command=commands.predict)
     _add_inputs(verb)
     verb.add_argument("--k", type=int, default=5, metavar="N", help="labels of a row (%(default)s)")
+    verb.add_argument(
+        "--calibrated",
+        action="store_true",
+        help="write the probability of each label in place of its score",
+    )
     verb.add_argument("--out", metavar="FILE", help="standard output when not given")
 
 

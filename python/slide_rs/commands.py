@@ -8,16 +8,18 @@ import os
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from slide_rs import (
+    bundle,
     checks,
     datasets,
     defaults,
@@ -26,20 +28,20 @@ from slide_rs import (
     metrics,
     optim,
     samplers,
+    subsets,
     training,
 )
 from slide_rs.arrays import Features, features, n_rows
 from slide_rs.callbacks import Callback, ProgressBar
-from slide_rs.history import History
+from slide_rs.ensemble import Ensemble
 from slide_rs.labels import Labels, labels
 from slide_rs.layers import Dense, SampledDense, SparseInput
 from slide_rs.network import METRICS, Network, load
+from slide_rs.ranker import Ranker
 
 __all__ = ["as_json", "check_out", "evaluate", "predict", "read_pair", "train", "widened"]
 
 INTERRUPTED = 130
-# Held-out rows are at most this share of the training set.
-HELD_OUT = 20
 
 
 def train(arguments: Namespace) -> int:
@@ -57,7 +59,7 @@ def train(arguments: Namespace) -> int:
     held = None if valid is None else read_pair(valid, width, n_labels, arguments.valid)
 
     start = time.perf_counter()
-    network = Network(
+    model = Ensemble(
         [
             SparseInput(width),
             Dense(arguments.hidden),
@@ -66,23 +68,35 @@ def train(arguments: Namespace) -> int:
         optimizer=optim.Adam(lr=arguments.lr),
         seed=arguments.seed,
         threads=arguments.threads,
+        n_members=arguments.members,
+        ranker=None if arguments.no_ranker else Ranker(),
         max_memory=arguments.max_memory,
     )
-    build_seconds = time.perf_counter() - start
-
-    plan = _plan(arguments, network, x, y, held)
-    rows = n_rows(x) if plan.rows is None else len(plan.rows)
-    lines = _EpochLines(arguments.json, read_seconds, build_seconds, rows)
+    alone = arguments.no_ranker and len(model.members) == 1
+    lines = _Lines(arguments.json, read_seconds, time.perf_counter() - start)
     shown: list[Callback] = [lines]
     if not arguments.json and sys.stderr.isatty() and not sys.stdout.isatty():
         shown.append(ProgressBar())
+    apart = _apart(n_rows(x), arguments.seed, alone=alone, valid=held is not None)
     code = 0
     try:
-        training.train(network, x, y, plan, shown, History())
+        model.train(
+            x,
+            y,
+            apart[1],
+            lambda member: _plan(arguments, member, x, y, held, apart),
+            lambda i: lines.of_member(i, len(model.members), len(apart[0]), shown),
+        )
     except KeyboardInterrupt:
         code = INTERRUPTED
+    else:
+        if not alone:
+            lines.whole(model, held)
     if arguments.out:
-        network.save(arguments.out)
+        if alone:
+            model.members[0].save(arguments.out)
+        else:
+            model.save(arguments.out)
     return code
 
 
@@ -122,7 +136,17 @@ def predict(arguments: Namespace) -> int:
     network = _load(arguments)
     data = datasets.read_xmc(arguments.data, cache=arguments.cache)
     x = widened(data.X, network.config.input.in_features, arguments.data, "features")
-    top = network.predict_topk(x, arguments.k, mode=arguments.mode)
+    if arguments.calibrated and isinstance(network, Network):
+        raise ValueError(
+            f"--calibrated: found with {arguments.model}, a network alone; train without "
+            "--no-ranker or with more --members"
+        )
+    if isinstance(network, Network):
+        top = network.predict_topk(x, arguments.k, mode=arguments.mode)
+    else:
+        top = network.predict_topk(
+            x, arguments.k, mode=arguments.mode, calibrated=arguments.calibrated
+        )
     with _opened(arguments.out) as out:
         for ids, scores in zip(top.labels.tolist(), top.scores.tolist(), strict=True):
             pairs = zip(ids, scores, strict=True)
@@ -132,23 +156,38 @@ def predict(arguments: Namespace) -> int:
 
 
 @dataclass
-class _EpochLines(Callback):
-    """Prints each epoch: an aligned line, or a JSON object."""
+class _Lines(Callback):
+    """Prints each epoch, and what all networks do together: an aligned line, or a JSON object."""
 
     as_json: bool
     read_seconds: float
     train_seconds: float
-    rows: int
+    member: int = 0
+    members: int = 1
+    rows: int = 0
+    trained: int = 0
+    since: float = 0.0
+
+    def of_member(
+        self, member: int, members: int, rows: int, shown: Sequence[Callback]
+    ) -> Sequence[Callback]:
+        """Note which network is trained next, and on how many rows."""
+        self.member, self.members, self.rows = member, members, rows
+        return shown
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Print what was measured, times summed over the run."""
         self.train_seconds += logs["seconds"]
+        self.trained += self.rows
+        self.since = time.perf_counter()
         measured = {name[4:]: value for name, value in logs.items() if name.startswith("val_")}
+        number = {"member": self.member + 1} if self.members > 1 else {}
         values = {
+            **number,
             "epoch": epoch,
             "read_seconds": self.read_seconds,
             "train_seconds": self.train_seconds,
-            "samples_per_second": epoch * self.rows / self.train_seconds,
+            "samples_per_second": self.trained / self.train_seconds,
             "loss": logs["loss"],
             "active_fraction": logs["active_fraction"],
             "recall_at_1": logs["recall_at_1"],
@@ -159,7 +198,7 @@ class _EpochLines(Callback):
             print(as_json(values), flush=True)
             return
         columns = {
-            "epoch": f"{epoch}",
+            "epoch": f"{self.member + 1}.{epoch}" if number else f"{epoch}",
             "loss": f"{logs['loss']:.4f}",
             "active": f"{logs['active_fraction']:.2%}",
             "recall@1": f"{logs['recall_at_1']:.3f}",
@@ -167,14 +206,35 @@ class _EpochLines(Callback):
             "seconds": f"{self.train_seconds:.1f}",
             "rows/s": f"{values['samples_per_second']:,.0f}",
         }
-        if epoch == 1:
+        if epoch == 1 and not self.member:
             print("".join(f"{name:>10}" for name in columns))
         print("".join(f"{text:>10}" for text in columns.values()), flush=True)
+
+    def whole(self, model: Ensemble, held: tuple[Features, Labels] | None) -> None:
+        """Print what the networks and the ranker do together."""
+        self.train_seconds += time.perf_counter() - self.since
+        measured = {} if held is None else model._compared(*held, METRICS)
+        weight = model.ranker.weight if model.ranker and model.classifiers else None
+        values = {
+            "members": len(model.members),
+            "ranker_weight": weight or 0.0,
+            "read_seconds": self.read_seconds,
+            "train_seconds": self.train_seconds,
+            **measured,
+            "peak_rss_mb": _peak_rss_mb(),
+        }
+        if self.as_json:
+            print(as_json(values), flush=True)
+            return
+        # Under the columns of the epochs.
+        texts = ["all", "", "", "", *(f"{value:.4f}" for value in measured.values())]
+        line = "".join(f"{text:>10}" for text in [*texts, f"{self.train_seconds:.1f}"])
+        print(f"{line}{'':>10}  {len(model.members)} networks, ranker with weight {weight or 0:g}")
 
 
 def _check_train(arguments: Namespace) -> None:
     """Name the option, not the parameter that it ends in, and do so before reading any data."""
-    for name in ("epochs", "batch_size", "hidden", "active"):
+    for name in ("epochs", "batch_size", "hidden", "active", "members"):
         value = getattr(arguments, name)
         if value is not None:
             checks.whole(f"--{name.replace('_', '-')}", value, 1, checks.MOST)
@@ -211,34 +271,48 @@ def _plan(
     x: Features,
     y: Labels,
     held: tuple[Features, Labels] | None,
+    apart: tuple[NDArray[np.int64], NDArray[np.int64]],
 ) -> training.Plan:
     """Choose sizes by rule where they are not given, and the rows to measure recall on.
 
-    Those rows are never trained on: they come from ``--valid``, or are taken out of the training
-    rows. A set of under twenty rows has none to spare and is measured on itself.
+    Those rows are never trained on: they come from ``--valid``, or from what is held out. A set
+    that has none to spare is measured on itself.
     """
-    rows, validate = None, None
+    rows, spare = apart
+    validate = None
     if held is not None:
         probe = training.Probe.choose(held[0], arguments.seed)
         units = network.config.output.units
         validate = evaluation.Validation(network._core, *held, METRICS, units, y)
+    elif len(spare):
+        probe = training.Probe(x, spare[: training.PROBE_ROWS])
     else:
-        spare = min(training.PROBE_ROWS, n_rows(x) // HELD_OUT)
-        shuffled = np.random.default_rng(arguments.seed).permutation(n_rows(x)).astype(np.int64)
-        probe = training.Probe(x, np.sort(shuffled[: spare or training.PROBE_ROWS]))
-        rows = np.sort(shuffled[spare:]) if spare else None
-    count = n_rows(x) if rows is None else len(rows)
-    batch = arguments.batch_size or defaults.batch_size(count)
-    epochs = arguments.epochs or defaults.epochs(count, batch)
-    return training.Plan(epochs, batch, probe, rows, validate)
+        probe = training.Probe.choose(x, arguments.seed)
+    batch = arguments.batch_size or defaults.batch_size(len(rows))
+    epochs = arguments.epochs or defaults.epochs(len(rows), batch)
+    return training.Plan(epochs, batch, probe, rows if len(spare) else None, validate)
+
+
+def _apart(
+    rows: int, seed: int, *, alone: bool, valid: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows to train on and those that are held out.
+
+    A network alone needs those only for recall, which ``--valid`` is as good for.
+    """
+    if alone and valid:
+        return np.arange(rows, dtype=np.int64), np.empty(0, dtype=np.int64)
+    return subsets.split(rows, seed, training.PROBE_ROWS if alone else None)
 
 
 def _opened(path: str | None) -> AbstractContextManager[TextIO]:
     return Path(path).open("w", encoding="utf-8") if path else nullcontext(sys.stdout)
 
 
-def _load(arguments: Namespace) -> Network:
+def _load(arguments: Namespace) -> Network | Ensemble:
     checks.threads(arguments.threads, "--threads")
+    if bundle.is_bundle(arguments.model):
+        return Ensemble.load(arguments.model, threads=arguments.threads)
     return load(arguments.model, threads=arguments.threads)
 
 

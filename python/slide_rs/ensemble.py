@@ -23,7 +23,7 @@ from slide_rs import (
 )
 from slide_rs.arrays import Features, features, n_rows
 from slide_rs.bundle import Parts
-from slide_rs.calibration import FEWEST, Calibration
+from slide_rs.calibration import Calibration
 from slide_rs.callbacks import Callback
 from slide_rs.callbacks import chosen as chosen_callbacks
 from slide_rs.config import NetworkConfig
@@ -196,7 +196,12 @@ class Ensemble:
         self._classifiers = self._calibration = None
         for i, member in enumerate(self._members):
             member._history = History()
-            training.train(member, x, y, plan_of(member), callbacks(i), member._history)
+            try:
+                training.train(member, x, y, plan_of(member), callbacks(i), member._history)
+            except KeyboardInterrupt:
+                # What has not begun would only add noise.
+                self._members = self._members[: i + 1]
+                raise
         self._rank(x, pattern(y), held)
         return tuple(member.history for member in self._members)
 
@@ -246,9 +251,8 @@ class Ensemble:
         rows = np.repeat(np.arange(n_rows(x)), top.labels.shape[1])
         columns = np.maximum(top.labels, 0).ravel()
         right = np.asarray(truth[rows, columns]).reshape(top.labels.shape) > 0
-        found = np.isfinite(top.scores)
-        if np.count_nonzero(found) >= FEWEST:
-            self._calibration = Calibration.fit(top.scores[found], right[found])
+        found = Calibration.fit(top.scores, right)
+        self._calibration = found if found.ranks else None
 
     def predict_topk(
         self,
@@ -301,13 +305,22 @@ class Ensemble:
         names = evaluation.check(metrics, propensity=inv_propensity is not None)
         checks.choice("mode", mode, prediction.MODES)
         x = features(X, self.config.input.in_features)
+        if not n_rows(x):
+            raise ValueError("X: found 0 rows, wanted at least 1")
         y = pattern(targets(Y, self.config.output.units, n_rows(x), graded=False))
-        if not names:
-            return {}
-        deepest = evaluation.deepest(names)
-        top = self._top(x, min(deepest, self.config.output.units), mode)
-        truth = evaluation.as_csr(y, self.config.output.units)
-        return evaluation.compared(truth, top, names, inv_propensity)
+        return self._compared(x, y, names, mode, inv_propensity) if names else {}
+
+    def _compared(
+        self,
+        x: Features,
+        y: Labels,
+        names: tuple[str, ...],
+        mode: str = "exact",
+        inv_propensity: NDArray[np.floating[Any]] | None = None,
+    ) -> dict[str, float]:
+        units = self.config.output.units
+        top = self._top(x, min(evaluation.deepest(names), units), mode)
+        return evaluation.compared(evaluation.as_csr(y, units), top, names, inv_propensity)
 
     def _top(self, x: Features, k: int, mode: str) -> TopK:
         weight = 0.0 if self._ranker is None else self._ranker.weight or 0.0
