@@ -19,7 +19,7 @@ from slide_rs.calibration import Calibration, Isotonic
 from slide_rs.network import Network, load
 from slide_rs.ranker import Classifiers, Ranker
 
-__all__ = ["Parts", "is_bundle", "read", "save"]
+__all__ = ["Parts", "read", "save"]
 
 _FORMAT = 1
 _SETTINGS = "ensemble.json"
@@ -28,8 +28,6 @@ _DTYPES = ("<i8", "<i4", "<f4", "<f4")
 _CALIBRATION = ("scores", "probabilities")
 # Archives know no earlier time; equal models are equal files.
 _TIME = (1980, 1, 1, 0, 0, 0)
-# How a zip archive begins. In a safetensors file these would be the length of its header.
-_MAGIC = b"PK\x03\x04"
 _MOST_MEMBERS = 1024
 
 
@@ -47,18 +45,6 @@ class Parts:
     ranker: Ranker | None
     classifiers: Classifiers | None
     calibration: Calibration | None
-
-
-def is_bundle(path: str | os.PathLike[str]) -> bool:
-    """Tell whether the file begins like an ensemble.
-
-    Examples
-    --------
-    >>> is_bundle(__file__)
-    False
-    """
-    with open(checks.path("path", path), "rb") as file:
-        return file.read(len(_MAGIC)) == _MAGIC
 
 
 def save(parts: Parts, path: str | os.PathLike[str]) -> None:

@@ -18,18 +18,18 @@ FEWEST = 100
 class Isotonic:
     """Probabilities that never fall while scores rise.
 
-    Between the means of two neighbouring blocks it is a straight line; beyond the first and the
-    last it is constant (Zadrozny and Elkan, "Transforming classifier scores into accurate
-    multiclass probability estimates", KDD 2002, section 3).
+    From the least to the greatest score of a block it is constant, as it is beyond the first and
+    the last, and between two blocks a straight line (Zadrozny and Elkan, "Transforming classifier
+    scores into accurate multiclass probability estimates", KDD 2002, section 3).
 
     Examples
     --------
     >>> isotonic = Isotonic.fit([0, 1, 2, 3], [False, True, False, True])
-    >>> isotonic(np.array([-1.0, 1.5, 9.0])).tolist()
-    [0.0, 0.5, 1.0]
+    >>> isotonic(np.array([-1.0, 0.5, 1.5, 9.0])).tolist()
+    [0.0, 0.25, 0.5, 1.0]
     """
 
-    #: Scores, ascending.
+    #: Scores, ascending: the least and the greatest of each block.
     scores: NDArray[np.float64]
     #: The probability at each.
     probabilities: NDArray[np.float64]
@@ -48,15 +48,17 @@ class Isotonic:
         flat = np.asarray(scores, dtype=np.float64).ravel()
         order = np.argsort(flat, kind="stable")
         right = np.asarray(correct, dtype=np.float64).ravel()[order]
-        # Each block: the sums of its truths and of its scores, and how many there are.
+        # Each block: the sum of its truths, how many there are, its least and greatest score.
         blocks: list[list[float]] = []
         for score, truth in zip(flat[order].tolist(), right.tolist(), strict=True):
-            blocks.append([truth, score, 1.0])
+            blocks.append([truth, 1.0, score, score])
             while len(blocks) > 1 and _mean(blocks[-2]) >= _mean(blocks[-1]):
-                last = blocks.pop()
-                blocks[-1] = [a + b for a, b in zip(blocks[-1], last, strict=True)]
-        sums = np.array(blocks, dtype=np.float64)
-        return cls(sums[:, 1] / sums[:, 2], sums[:, 0] / sums[:, 2])
+                truths, count, _, greatest = blocks.pop()
+                blocks[-1][0] += truths
+                blocks[-1][1] += count
+                blocks[-1][3] = greatest
+        found = np.array(blocks, dtype=np.float64)
+        return cls(found[:, 2:].ravel(), np.repeat(found[:, 0] / found[:, 1], 2))
 
     @classmethod
     def checked(cls, scores: NDArray[np.float64], probabilities: NDArray[np.float64]) -> Isotonic:
@@ -160,4 +162,4 @@ def expected_calibration_error(
 
 
 def _mean(block: list[float]) -> float:
-    return block[0] / block[2]
+    return block[0] / block[1]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from slide_rs import (
-    bundle,
+    archives,
     checks,
     datasets,
     defaults,
@@ -311,7 +311,7 @@ def _opened(path: str | None) -> AbstractContextManager[TextIO]:
 
 def _load(arguments: Namespace) -> Network | Ensemble:
     checks.threads(arguments.threads, "--threads")
-    if bundle.is_bundle(arguments.model):
+    if archives.is_archive(arguments.model):
         return Ensemble.load(arguments.model, threads=arguments.threads)
     return load(arguments.model, threads=arguments.threads)
 

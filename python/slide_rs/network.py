@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slide_rs import _core, checks, defaults, document, evaluation, prediction, report, training
+from slide_rs.archives import of_network
 from slide_rs.arrays import Features, features, n_rows
 from slide_rs.callbacks import Callback
 from slide_rs.callbacks import chosen as chosen_callbacks
@@ -387,7 +388,7 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Network:
     <slide_rs.Network 4 -> 8 -> 4, 0 steps trained>
     """
     network = Network.__new__(Network)
-    core = _core.Network.load(checks.path("path", path), checks.threads(threads))
+    core = _core.Network.load(of_network(path), checks.threads(threads))
     network._adopt(core, threads)
     return network
 

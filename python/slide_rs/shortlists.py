@@ -92,9 +92,9 @@ def log_softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     # A row in which nothing was found has no greatest score.
     greatest = np.maximum(scores.max(axis=1, keepdims=True), np.finfo(np.float32).min)
     shifted = scores - greatest
-    with np.errstate(divide="ignore"):
-        total = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    result: NDArray[np.float32] = np.where(np.isfinite(shifted), shifted - total, -np.inf)
+    # The exponential of the greatest is 1, so that only such a row has a sum of 0.
+    total = np.log(np.maximum(np.exp(shifted).sum(axis=1, keepdims=True), 1))
+    result: NDArray[np.float32] = shifted - total
     return result
 
 

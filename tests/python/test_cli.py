@@ -28,6 +28,7 @@ FIELDS = [
 ]
 MEASURED = ["p@1", "p@3", "p@5", "ndcg@5"]
 QUICK = ["--hidden", "8", "--epochs", "2"]
+ALONE = ["--members", "1", "--no-ranker"]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def model(tiny_file: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the path of a model trained on the tiny file."""
     path = str(tmp_path_factory.mktemp("model") / "net.safetensors")
     sizes = ["--hidden", "16", "--epochs", "9", "--active", "30"]
-    assert main(["train", str(tiny_file), *sizes, "--out", path]) == 0
+    assert main(["train", str(tiny_file), *sizes, *ALONE, "--out", path]) == 0
     return path
 
 
@@ -47,7 +48,7 @@ def test_json_is_one_object_an_epoch_with_the_agreed_fields(
     tiny_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     data = str(tiny_file)
-    assert main(["train", data, "--valid", data, "--json", *QUICK]) == 0
+    assert main(["train", data, "--valid", data, "--json", *QUICK, *ALONE]) == 0
     out, _ = capfd.readouterr()
     first, last = objects(out)
     assert list(first) == [*FIELDS, *MEASURED, "peak_rss_mb"]
@@ -62,7 +63,7 @@ def test_json_is_one_object_an_epoch_with_the_agreed_fields(
 def test_without_valid_nothing_is_measured_and_a_twentieth_is_held_out(
     tiny_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["train", str(tiny_file), "--json", *QUICK]) == 0
+    assert main(["train", str(tiny_file), "--json", *QUICK, *ALONE]) == 0
     last = objects(capfd.readouterr().out)[-1]
     assert list(last) == [*FIELDS, "peak_rss_mb"]
     assert last["samples_per_second"] * last["train_seconds"] == pytest.approx(2 * 380)
@@ -80,7 +81,10 @@ def test_the_last_object_describes_the_saved_model(
     assert found == {name: last[name] for name in MEASURED}
 
 
-def test_the_file_says_nothing_about_threads_time_or_validation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("alone", [True, False])
+def test_the_file_says_nothing_about_threads_time_or_validation(
+    alone: bool, tmp_path: Path
+) -> None:
     train, valid = datasets.make_xmc(1200, n_features=2000, n_labels=1100, seed=2).split(1000)
     data, *others = (str(tmp_path / name) for name in ("train.txt", "a.txt", "b.txt"))
     datasets.write_xmc(data, *train)
@@ -96,9 +100,11 @@ def test_the_file_says_nothing_about_threads_time_or_validation(tmp_path: Path) 
         ]
     ):
         path = tmp_path / f"{run}.safetensors"
+        options += ALONE if alone else []
         assert main(["train", data, *QUICK, "--out", str(path), *options]) == 0
         digests.add(hashlib.sha256(path.read_bytes()).hexdigest())
-        assert isinstance(sr.load(path).config.output.sampler, sr.samplers.LSH)
+        made: sr.Network | sr.Ensemble = sr.load(path) if alone else sr.Ensemble.load(path)
+        assert isinstance(made.config.output.sampler, sr.samplers.LSH)
     assert len(digests) == 1
 
 
@@ -107,7 +113,43 @@ def test_the_help_says_what_is_held_out(capfd: pytest.CaptureFixture[str]) -> No
         main(["train", "--help"])
     assert ended.value.code == 0
     words = " ".join(capfd.readouterr().out.split())
-    assert "1,000 training rows, at most 5 % of them, are held out for recall_at_1" in words
+    assert "a twentieth of the training rows, at most 2,500, is held out" in words
+
+
+def test_by_default_networks_and_a_ranker_decide_together(
+    tiny_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data, path = str(tiny_file), str(tmp_path / "model.slide")
+    command = ["train", data, "--valid", data, *QUICK, "--members", "2"]
+    assert main([*command, "--json", "--out", path]) == 0
+    *epochs, last = objects(capfd.readouterr().out)
+    assert [(line["member"], line["epoch"]) for line in epochs] == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    assert list(epochs[0]) == ["member", *FIELDS, *MEASURED, "peak_rss_mb"]
+    # Of 400 rows 20 are held out, and each epoch has the others.
+    assert epochs[3]["samples_per_second"] * epochs[3]["train_seconds"] == pytest.approx(4 * 380)
+    together = ["members", "ranker_weight", "read_seconds", "train_seconds"]
+    assert list(last) == [*together, *MEASURED, "peak_rss_mb"]
+    assert last["members"] == 2
+    assert main(["evaluate", path, data, "--json"]) == 0
+    (found,) = objects(capfd.readouterr().out)
+    assert found == {name: last[name] for name in MEASURED}
+    model = sr.Ensemble.load(path)
+    assert main(["predict", path, data, "--k", "2", "--calibrated"]) == 0
+    line = capfd.readouterr().out.splitlines()[0]
+    top = model.predict_topk(datasets.read_xmc(data).X, 2, calibrated=True)
+    pairs = [f"{label}:{p:.6g}" for label, p in zip(top.labels[0], top.scores[0], strict=True)]
+    assert line.split() == pairs
+    assert main(command) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["epoch", "1.1", "1.2", "2.1", "2.2", "all"]
+    assert "2 networks" in lines[-1]
+
+
+def test_a_network_alone_has_no_probabilities_to_write(
+    model: str, tiny_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", model, str(tiny_file), "--calibrated"]) == 2
+    assert capfd.readouterr().err.startswith("slide-rs: --calibrated: found with")
 
 
 @pytest.mark.parametrize("sampler", ["lsh", "uniform", "full"])
@@ -116,7 +158,7 @@ def test_options_reach_the_network(sampler: str, tiny_file: Path, tmp_path: Path
     options = ["--lr", "0.25", "--seed", "5", "--batch-size", "100", "--sampler", sampler]
     if sampler != "full":
         options += ["--active", "7"]
-    assert main(["train", str(tiny_file), *QUICK, *options, "--out", path]) == 0
+    assert main(["train", str(tiny_file), *QUICK, *ALONE, *options, "--out", path]) == 0
     config = sr.load(path).config
     assert config.seed == 5
     assert config.optimizer.lr == 0.25
@@ -128,7 +170,7 @@ def test_options_reach_the_network(sampler: str, tiny_file: Path, tmp_path: Path
 def test_for_people_there_is_an_aligned_line_an_epoch(
     tiny_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["train", str(tiny_file), "--valid", str(tiny_file), *QUICK]) == 0
+    assert main(["train", str(tiny_file), "--valid", str(tiny_file), *QUICK, *ALONE]) == 0
     lines = capfd.readouterr().out.splitlines()
     assert lines[0].split()[:4] == ["epoch", "loss", "active", "recall@1"]
     assert len(lines) == 3
@@ -194,17 +236,27 @@ def test_python_dash_m_is_the_command_line() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT to a child on Windows")
-def test_ctrl_c_saves_the_model_so_far_and_exits_130(tiny_file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("members", [1, 3])
+def test_ctrl_c_saves_the_model_so_far_and_exits_130(
+    members: int, tiny_file: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "net.safetensors"
-    process = run("train", str(tiny_file), "--epochs", "1000000", "--json", "--out", str(path))
+    command = ["train", str(tiny_file), "--epochs", "1000000", "--json", "--out", str(path)]
+    process = run(*command, *([] if members > 1 else ALONE))
     assert process.stdout is not None
-    assert json.loads(process.stdout.readline())["epoch"] == 1
+    first = json.loads(process.stdout.readline())
+    assert (first.get("member"), first["epoch"]) == (None if members == 1 else 1, 1)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
-    assert sr.load(path).config.input.in_features == 300
+    if members == 1:
+        assert sr.load(path).config.input.in_features == 300
+    else:
+        # The networks that were not begun are left out.
+        saved = sr.Ensemble.load(path)
+        assert (len(saved.members), saved.classifiers) == (1, None)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes break otherwise on Windows")

@@ -1,0 +1,105 @@
+"""Classifiers of labels against liblinear, and the calibration of scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import slide_rs as sr
+from scipy import sparse
+from sklearn.isotonic import IsotonicRegression
+from sklearn.svm import LinearSVC
+from slide_rs import calibration
+from slide_rs.arrays import features
+from slide_rs.labels import labels
+
+
+def rows(n: int, width: int, seed: int) -> sparse.csr_array[np.float32]:
+    made = sparse.random(n, width, density=0.2, format="csr", random_state=seed, dtype=np.float32)
+    return sparse.csr_array(made)
+
+
+def test_classifiers_are_those_of_liblinear() -> None:
+    rng = np.random.default_rng(0)
+    n, width, n_labels = 300, 40, 5
+    x = rows(n, width, 1)
+    y = rng.integers(0, n_labels, n)
+    # All labels are proposed for all rows, so that each classifier sees them all.
+    listed = labels([list(range(n_labels))] * n, n_labels)
+    settings = sr.Ranker(cost=0.5, threshold=0.0, tolerance=1e-6, max_iter=5000)
+    trained = sr.Classifiers.fit(
+        features(x, width), labels(y, n_labels), listed, (width, n_labels), settings, seed=0
+    )
+    weights, biases = trained.weights()
+    lengths = np.maximum(np.sqrt(np.asarray(x.multiply(x).sum(axis=1)).ravel()), 1e-30)
+    unit = sparse.csr_array(sparse.diags_array(1 / lengths) @ x)
+    for label in range(n_labels):
+        other = LinearSVC(C=0.5, loss="squared_hinge", dual=True, tol=1e-8, max_iter=100_000)
+        other.fit(unit, np.where(y == label, 1, -1))
+        # Both end where no gradient exceeds a tolerance; strong convexity (by 1) makes the error
+        # of the weights at most the root of n of them, and ours are summed in floats.
+        own = np.asarray(weights[[label]].todense()).ravel()
+        np.testing.assert_allclose(own, other.coef_[0], atol=2e-4)
+        assert biases[label] == pytest.approx(other.intercept_[0], abs=2e-4)
+
+
+def test_a_row_that_is_held_out_teaches_nothing() -> None:
+    x, settings = features(rows(30, 20, 3), 20), sr.Ranker()
+    y = labels([[i % 3] for i in range(30)], 3)
+    empty = labels([[i % 3] if i < 20 else [] for i in range(30)], 3)
+    listed = labels([[0, 1, 2] if i < 20 else [] for i in range(30)], 3)
+    with_all = sr.Classifiers.fit(x, y, listed, (20, 3), settings, seed=0)
+    with_some = sr.Classifiers.fit(x, empty, listed, (20, 3), settings, seed=0)
+    assert not np.array_equal(with_all.arrays()[3], with_some.arrays()[3])
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("weight", -1.0),
+        ("weight", "much"),
+        ("shortlist", 0),
+        ("cost", 0.0),
+        ("cost", float("nan")),
+        ("threshold", -0.1),
+        ("tolerance", 0),
+        ("max_iter", 2.5),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(name: str, wrong: object) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{name}: found "):
+        sr.Ranker(**{name: wrong})  # type: ignore[arg-type]
+
+
+def test_isotonic_regression_is_that_of_scikit_learn() -> None:
+    rng = np.random.default_rng(4)
+    scores = rng.normal(size=500)
+    right = rng.random(500) < 1 / (1 + np.exp(-2 * scores))
+    own = calibration.Isotonic.fit(scores, right)
+    other = IsotonicRegression(out_of_bounds="clip").fit(scores, right.astype(float))
+    everywhere = np.linspace(-4, 4, 1001)
+    # What it returns are floats.
+    np.testing.assert_allclose(own(everywhere), other.predict(everywhere), atol=1e-6)
+
+
+def test_probabilities_of_a_row_never_rise_and_padding_has_none() -> None:
+    rng = np.random.default_rng(5)
+    scores = -np.sort(-rng.normal(size=(400, 3)), axis=1)
+    right = rng.random((400, 3)) < np.array([0.7, 0.4, 0.2])
+    fitted = calibration.Calibration.fit(scores, right)
+    assert len(fitted.ranks) == 3
+    wide = np.concatenate([scores, np.full((400, 2), -np.inf)], axis=1)
+    found = fitted(wide)
+    assert (np.diff(found, axis=1) <= 0).all()
+    assert (found[:, 3:] == 0).all()
+    # Isotonic regression keeps the mean of what it is fitted to.
+    first = calibration.Isotonic.fit(scores[:, 0], right[:, 0])(scores[:, 0])
+    assert first.mean() == pytest.approx(right[:, 0].mean(), abs=1e-6)
+    assert calibration.expected_calibration_error(first, right[:, 0]) < 1e-6
+
+
+def test_few_rows_say_nothing_of_late_ranks() -> None:
+    scores = np.full((200, 2), -np.inf)
+    scores[:, 0] = np.arange(200)
+    scores[:50, 1] = -1.0
+    fitted = calibration.Calibration.fit(scores, np.ones((200, 2), dtype=bool))
+    assert len(fitted.ranks) == 1
