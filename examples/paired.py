@@ -104,7 +104,7 @@ def depths(units: int) -> list[int]:
 
 def network(train: datasets.Dataset, sampler: str, hidden: int, seed: int) -> slide_rs.Network:
     """Describe the network of ``slide-rs train``."""
-    chain = [
+    chain: list[layers.Layer] = [
         layers.SparseInput(train.n_features),
         layers.Dense(hidden),
         layers.SampledDense(train.n_labels, sampler=SAMPLERS[sampler]),
