@@ -83,7 +83,7 @@ def _add_train(verb: argparse.ArgumentParser) -> None:
         "--valid",
         metavar="TEST",
         help="measured after each epoch, decides nothing; what needs rows apart comes from TRAIN: "
-        "a twentieth of the training rows, at most 2,500, is held out for the ranker's weight and "
+        "a twentieth of the training rows, at most 1,000, is held out for the ranker's weight and "
         "for calibration",
     )
     verb.add_argument("--epochs", type=int, metavar="N", help="by rule when not given")

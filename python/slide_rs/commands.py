@@ -215,11 +215,15 @@ class _Lines(Callback):
         self.train_seconds += time.perf_counter() - self.since
         measured = {} if held is None else model._compared(*held, METRICS)
         weight = model.ranker.weight if model.ranker and model.classifiers else None
+        last = model.members[-1].history
         values = {
             "members": len(model.members),
             "ranker_weight": weight or 0.0,
+            "epoch": last.epochs[-1],
             "read_seconds": self.read_seconds,
             "train_seconds": self.train_seconds,
+            "samples_per_second": self.trained / self.train_seconds,
+            **{name: last.last[name] for name in ("loss", "active_fraction", "recall_at_1")},
             **measured,
             "peak_rss_mb": _peak_rss_mb(),
         }
@@ -285,7 +289,7 @@ def _plan(
         units = network.config.output.units
         validate = evaluation.Validation(network._core, *held, METRICS, units, y)
     elif len(spare):
-        probe = training.Probe(x, spare[: training.PROBE_ROWS])
+        probe = training.Probe(x, spare)
     else:
         probe = training.Probe.choose(x, arguments.seed)
     batch = arguments.batch_size or defaults.batch_size(len(rows))
@@ -302,7 +306,7 @@ def _apart(
     """
     if alone and valid:
         return np.arange(rows, dtype=np.int64), np.empty(0, dtype=np.int64)
-    return subsets.split(rows, seed, training.PROBE_ROWS if alone else None)
+    return subsets.split(rows, seed)
 
 
 def _opened(path: str | None) -> AbstractContextManager[TextIO]:

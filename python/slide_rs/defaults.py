@@ -19,14 +19,14 @@ STEPS = 750
 
 
 def batch_size(n_rows: int) -> int:
-    """Return the rows of a batch: about 400 batches to a pass, from 32 rows to 256.
+    """Return the rows of a batch: about 800 batches to a pass, from 32 rows to 256.
 
     Examples
     --------
     >>> batch_size(10_000), batch_size(1_000_000)
     (32, 256)
     """
-    nearest = 1 << round(math.log2(max(n_rows / 400, 1)))
+    nearest = 1 << round(math.log2(max(n_rows / 800, 1)))
     return min(max(nearest, 32), 256)
 
 
@@ -58,12 +58,12 @@ def members(config: NetworkConfig) -> int:
 
 
 def held_out(n_rows: int) -> int:
-    """Return how many rows are kept from training to measure on: a twentieth, at most 2,500.
+    """Return how many rows are kept from training to measure on: a twentieth, at most 1,000.
 
     Examples
     --------
     >>> held_out(399), held_out(10_000), held_out(1_000_000)
-    (0, 500, 2500)
+    (0, 500, 1000)
     """
-    spare = min(n_rows // 20, 2500)
+    spare = min(n_rows // 20, 1000)
     return spare if spare >= 20 else 0

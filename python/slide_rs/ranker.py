@@ -28,7 +28,7 @@ class Ranker:
     Parameters
     ----------
     weight : float, optional
-        When not given, the best of 0, 1, 2, 4 and 8 by nDCG@5 on held-out rows.
+        When not given, the best of 0, 1, 2 and 4 by nDCG@5 on held-out rows.
     shortlist : int
         Labels that the networks propose for a row.
     cost : float

@@ -14,12 +14,8 @@ from slide_rs.labels import Labels
 __all__ = ["labels_of", "only", "split", "take"]
 
 
-def split(
-    n_rows: int, seed: int, most: int | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def split(n_rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows to train on and those that are held out, by the seed, ascending.
-
-    `most` are held out at most, if it is given.
 
     Examples
     --------
@@ -28,7 +24,7 @@ def split(
     (950, 50)
     """
     order = np.random.default_rng(seed).permutation(n_rows).astype(np.int64)
-    spare = min(defaults.held_out(n_rows), n_rows if most is None else most)
+    spare = defaults.held_out(n_rows)
     return np.sort(order[spare:]), np.sort(order[:spare])
 
 
