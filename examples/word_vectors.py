@@ -205,8 +205,8 @@ class WordNet:
                 if not line.startswith("  "):
                     wordnet.add(line)
         for gloss in wordnet.glosses:
-            gloss &= wordnet.synsets.keys()
-            gloss -= too_common
+            gloss.intersection_update(wordnet.synsets)
+            gloss.difference_update(too_common)
         return wordnet
 
     def add(self, line: str) -> None:
