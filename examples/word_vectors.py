@@ -204,9 +204,8 @@ class WordNet:
             for line in (folder / f"data.{part}").read_text(encoding="utf-8").splitlines():
                 if not line.startswith("  "):
                     wordnet.add(line)
-        for gloss in wordnet.glosses:
-            gloss.intersection_update(wordnet.synsets)
-            gloss.difference_update(too_common)
+        content = wordnet.synsets.keys() - too_common
+        wordnet.glosses = [gloss & content for gloss in wordnet.glosses]
         return wordnet
 
     def add(self, line: str) -> None:
