@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import scipy.sparse as sp
@@ -63,17 +64,25 @@ class Text:
     line: NDArray[np.int32]
 
 
+def unpacked(path: Path) -> TextIO:
+    """Open a text that may be packed."""
+    if path.suffix == ".xz":
+        return lzma.open(path, "rt", encoding="utf-8")
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8")
+    return path.open(encoding="utf-8")
+
+
 def read(path: Path, most: int) -> Text:
     """Read a text and keep its `most` frequent words."""
-    opened = {".xz": lzma.open, ".gz": gzip.open}.get(path.suffix, open)
     counts: Counter[str] = Counter()
-    with opened(path, "rt", encoding="utf-8") as lines:
+    with unpacked(path) as lines:
         for line in lines:
             counts.update(line.split())
     kept = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]
     number = {word: i for i, (word, _) in enumerate(kept)}
     parts = []
-    with opened(path, "rt", encoding="utf-8") as lines:
+    with unpacked(path) as lines:
         for line in lines:
             found = (number.get(word, -1) for word in line.split())
             parts.append(np.fromiter((i for i in found if i >= 0), np.int32))
