@@ -192,7 +192,7 @@ def main() -> None:
     for name in ("train", "valid", "test"):
         parser.add_argument(name, type=Path, metavar=name.upper())
     parser.add_argument("--hidden", type=int, default=256)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--lr", type=float)
     parser.add_argument("--dropout", type=float, default=0.4, help="share of features left out")
