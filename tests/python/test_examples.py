@@ -22,11 +22,13 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     [
         "amazon670k.py",
         "curves.py",
+        "knowledge_graph.py",
         "latency.py",
         "mnist.py",
         "optimizers.py",
         "output_layer.py",
         "precision.py",
+        "word_vectors.py",
     ],
 )
 def test_help_is_how_it_is_called(name: str) -> None:
