@@ -27,8 +27,9 @@ from slide_rs import callbacks, datasets, defaults, layers, metrics, samplers
 METRICS = ["p@1", "p@3", "p@5"]
 SAMPLERS: dict[str, samplers.Sampler] = {"lsh": samplers.LSH(), "full": samplers.Full()}
 COLORS = {"lsh": "tab:blue", "full": "tab:orange"}
-#: Scored for each label asked for, at least, with ``mode="lsh"``: CANDIDATES in network/predict.rs.
-SCORED = 10
+#: With ``mode="lsh"`` at least so many are scored for each label asked for, and at least a 200th of
+#: the outputs up to 150: constants in network/predict.rs.
+SCORED, SHARE, MANY = 10, 200, 150
 #: Labels that are asked of the tables; then as many as make these shares of all outputs scored.
 DEPTH = 5
 SHARES = (0.005, 0.01, 0.02, 0.05)
@@ -93,7 +94,8 @@ def scored(net: slide_rs.Network, k: int) -> int:
             f"found {net.config.output.units} labels: by rule all outputs are computed below 1,000"
         )
     random = int((sampler.random_share or 0.0) * sampler.n_active)
-    return max(SCORED * k, sampler.n_active - random)
+    floor = min(net.config.output.units // SHARE, MANY)
+    return max(SCORED * k, sampler.n_active - random, floor)
 
 
 def depths(units: int) -> list[int]:

@@ -39,9 +39,8 @@ from slide_rs.topk import TopK
 
 __all__ = ["Ensemble"]
 
-#: Weights of the ranker that are tried on held-out rows, and the one where there are none. Greater
-#: ones are not: rows held out at random are nearer to those trained on than later rows will be.
-WEIGHTS, WEIGHT = (0.0, 1.0, 2.0, 4.0), 4.0
+#: The weight of the ranker, and those that are tried where held-out rows are worse with it.
+WEIGHT, WEIGHTS = 4.0, (0.0, 1.0, 2.0)
 #: Labels of each held-out row that calibration looks at.
 LOOKED_AT = 5
 
@@ -214,10 +213,8 @@ class Ensemble:
             self._calibrate(*apart)
             return
         proposed = np.full((n_rows(x), min(settings.shortlist, units)), -1, dtype=np.int32)
-        # One network for each part, in turn: what they take wrongly for right is much the same.
-        for i, (start, stop, part) in enumerate(shortlists.chunks(x)):
-            core = self._cores()[i % len(self._members)]
-            found = shortlists.propose([core], part, proposed.shape[1], self._quick())
+        for start, stop, part in shortlists.chunks(x):
+            found = shortlists.propose(self._cores(), part, proposed.shape[1], self._quick())
             proposed[start:stop] = found.labels
         kept = np.ones(n_rows(x), np.bool_)
         kept[held] = False
@@ -245,16 +242,19 @@ class Ensemble:
         return Classifiers.fit(x, own, listed, sizes, settings, seed=seed, threads=threads)
 
     def _best_weight(self, x: Features, y: Labels) -> float:
-        """Return the weight with the best nDCG@5 on rows, the least of equals."""
-        units = self.config.output.units
-        truth = evaluation.as_csr(y, units)
-        k = min(LOOKED_AT, units)
+        """Return the weight by rule, or the best of lesser ones where none at all is better.
+
+        A thousand rows do not tell 2 from 4; that a ranker harms, they do. It is judged by nDCG@5.
+        """
+        k = min(LOOKED_AT, self.config.output.units)
+        truth = evaluation.as_csr(y, self.config.output.units)
         parts = list(self._scored(x, k, self._quick()))
-        values = []
-        for weight in WEIGHTS:
-            top = _stacked([_weighed(*part, weight, k) for part in parts], k)
-            values.append(metrics.ndcg_at_k(truth, evaluation.widened(top, LOOKED_AT), LOOKED_AT))
-        return WEIGHTS[int(np.argmax(values))]
+
+        def judged(weight: float) -> float:
+            top = shortlists.stacked([shortlists.weighed(*part, weight, k) for part in parts], k)
+            return metrics.ndcg_at_k(truth, evaluation.widened(top, LOOKED_AT), LOOKED_AT)
+
+        return WEIGHT if judged(WEIGHT) >= judged(0.0) else max(WEIGHTS, key=judged)
 
     def _calibrate(self, x: Features, y: Labels) -> None:
         """Learn how often the best labels of rows are right that were not trained on."""
@@ -339,7 +339,9 @@ class Ensemble:
 
     def _top(self, x: Features, k: int, mode: str) -> TopK:
         weight = 0.0 if self._ranker is None else self._ranker.weight or 0.0
-        return _stacked([_weighed(*part, weight, k) for part in self._scored(x, k, mode)], k)
+        return shortlists.stacked(
+            [shortlists.weighed(*part, weight, k) for part in self._scored(x, k, mode)], k
+        )
 
     def _scored(self, x: Features, k: int, mode: str) -> Iterator[tuple[TopK, NDArray[np.float32]]]:
         """Return shortlists of at least `k` and what the classifiers say of them, part by part."""
@@ -390,17 +392,3 @@ class Ensemble:
 
 def _or(given: float | None, rule: float) -> float:
     return rule if given is None else given
-
-
-def _weighed(top: TopK, extra: NDArray[np.float32], weight: float, k: int) -> TopK:
-    """Return the best `k` by log probability and what classifiers say, weighed."""
-    return shortlists.ordered(TopK(top.labels, top.scores + np.float32(weight) * extra), k)
-
-
-def _stacked(tops: Sequence[TopK], k: int) -> TopK:
-    """Put the answers of parts below each other."""
-    if not tops:
-        return TopK(np.empty((0, k), np.int32), np.empty((0, k), np.float32))
-    return TopK(
-        np.concatenate([top.labels for top in tops]), np.concatenate([top.scores for top in tops])
-    )

@@ -28,7 +28,8 @@ class Ranker:
     Parameters
     ----------
     weight : float, optional
-        When not given, the best of 0, 1, 2 and 4 by nDCG@5 on held-out rows.
+        When not given, 4, or the best of 0, 1 and 2 by nDCG@5 where held-out rows are better
+        without a ranker than with 4.
     shortlist : int
         Labels that the networks propose for a row.
     cost : float

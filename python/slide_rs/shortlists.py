@@ -12,7 +12,7 @@ from slide_rs.arrays import Features, n_rows, slice_rows
 from slide_rs.labels import Labels
 from slide_rs.topk import TopK
 
-__all__ = ["chunks", "flat", "ordered", "propose"]
+__all__ = ["chunks", "flat", "log_softmax", "ordered", "propose", "stacked", "weighed"]
 
 # Rows at a time: what is made on the way stays small.
 CHUNK = 8192
@@ -78,6 +78,33 @@ def ordered(top: TopK, k: int) -> TopK:
     return TopK(
         np.take_along_axis(top.labels, order, axis=1),
         np.take_along_axis(top.scores, order, axis=1),
+    )
+
+
+def weighed(top: TopK, extra: NDArray[np.float32], weight: float, k: int) -> TopK:
+    """Return the best `k` by log probability and what classifiers say, weighed.
+
+    Examples
+    --------
+    >>> top = TopK(np.array([[1, 2]], np.int32), np.zeros((1, 2), np.float32))
+    >>> weighed(top, np.array([[0.5, 1]], np.float32), 4.0, k=1).scores
+    array([[4.]], dtype=float32)
+    """
+    return ordered(TopK(top.labels, top.scores + np.float32(weight) * extra), k)
+
+
+def stacked(tops: Sequence[TopK], k: int) -> TopK:
+    """Put the answers of parts below each other.
+
+    Examples
+    --------
+    >>> stacked([], 3).labels.shape
+    (0, 3)
+    """
+    if not tops:
+        return TopK(np.empty((0, k), np.int32), np.empty((0, k), np.float32))
+    return TopK(
+        np.concatenate([top.labels for top in tops]), np.concatenate([top.scores for top in tops])
     )
 
 

@@ -14,6 +14,12 @@ use super::exact::Exact;
 /// Labels that are scored for each one asked for, at least, in mode [`Mode::Lsh`].
 const CANDIDATES: usize = 10;
 
+/// At least one label in so many is scored in that mode, until these are [`MANY`].
+const SHARE: usize = 200;
+
+/// Reading a hundred rows more takes some 30 microseconds.
+const MANY: usize = 150;
+
 /// How the best labels are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -146,7 +152,8 @@ impl Network {
 
     /// The same for one block.
     fn found_of(&self, tape: &mut Tape, k: usize, (ids, scores): (&mut [i32], &mut [f32])) {
-        self.output.retrieve(&self.kernels, self.config.seed, CANDIDATES * k, tape);
+        let few = (self.config.output.units / SHARE).min(MANY);
+        self.output.retrieve(&self.kernels, self.config.seed, few.max(CANDIDATES * k), tape);
         self.output.score_active(&self.kernels, tape);
         let mut top = TopK::new(k);
         for (i, (ids, scores)) in ids.chunks_mut(k).zip(scores.chunks_mut(k)).enumerate() {
