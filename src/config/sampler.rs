@@ -314,14 +314,14 @@ mod tests {
             }
         };
         for strategy in [Strategy::Union, Strategy::Threshold { min_count: 2 }] {
-            assert_eq!(sizes(strategy, None, None), [units, 100]);
+            assert_eq!(sizes(strategy, None, None), [units, 588]);
             assert_eq!(sizes(strategy, Some(50), None), [50, 50]);
             assert_eq!(sizes(strategy, None, Some(7)), [units, 7]);
         }
         for strategy in [Strategy::Topk, Strategy::Vanilla] {
-            assert_eq!(sizes(strategy, None, None), [100, 100]);
+            assert_eq!(sizes(strategy, None, None), [588, 588]);
             assert_eq!(sizes(strategy, Some(50), Some(7)), [50, 7]);
-            assert_eq!(sizes(strategy, None, Some(500)), [500, 500]);
+            assert_eq!(sizes(strategy, None, Some(700)), [700, 700]);
         }
     }
 }

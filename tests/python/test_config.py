@@ -255,7 +255,7 @@ def test_summary_tells_of_sampled_hidden_layers_and_of_memory() -> None:
 
 @pytest.mark.parametrize(
     ("rows", "batch", "epochs"),
-    [(1, 32, 20), (1000, 32, 20), (5000, 32, 5), (50_000, 128, 4), (500_000, 256, 4)],
+    [(1, 32, 20), (1000, 32, 20), (5000, 32, 5), (50_000, 64, 4), (500_000, 256, 4)],
 )
 def test_sizes_by_rule(rows: int, batch: int, epochs: int) -> None:
     assert defaults.batch_size(rows) == batch
