@@ -107,13 +107,14 @@ def pairs(text: Text, start: int, stop: int, reach: NDArray[np.int64]) -> NDArra
 
     A token sees as far as its `reach` to both sides, within its line.
     """
-    found, n = [], np.int64(len(text.words))
+    found, n = [], len(text.words)
     for distance in range(1, WINDOW + 1):
         left = np.arange(start, min(stop, len(text.tokens) - distance))
         left = left[text.line[left] == text.line[left + distance]]
         for here, there in ((left, left + distance), (left + distance, left)):
             seen = reach[here] >= distance
-            found.append(text.tokens[here[seen]] * n + text.tokens[there[seen]])
+            # With NumPy 1 an int32 times a number stays one.
+            found.append(text.tokens[here[seen]].astype(np.int64) * n + text.tokens[there[seen]])
     return np.concatenate(found)
 
 

@@ -24,14 +24,13 @@ from slide_rs.history import BatchReport, History
 from slide_rs.memory import MemoryEstimate, estimate_memory
 from slide_rs.network import Network, load
 from slide_rs.notices import SlideWarning
-from slide_rs.ranker import Classifiers, Ranker
+from slide_rs.ranker import Ranker
 from slide_rs.topk import TopK
 
 __version__: str = _version("slide_rs")
 
 __all__ = [
     "BatchReport",
-    "Classifiers",
     "Ensemble",
     "History",
     "MemoryEstimate",

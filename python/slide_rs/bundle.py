@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slide_rs import checks
+from slide_rs.archives import of_ensemble
 from slide_rs.calibration import Calibration, Isotonic
 from slide_rs.network import Network, load
 from slide_rs.ranker import Classifiers, Ranker
 
-__all__ = ["Parts", "read", "save"]
+__all__ = ["MOST_MEMBERS", "Parts", "packed", "read", "save", "unpacked"]
 
 _FORMAT = 1
 _SETTINGS = "ensemble.json"
@@ -28,7 +29,19 @@ _DTYPES = ("<i8", "<i4", "<f4", "<f4")
 _CALIBRATION = ("scores", "probabilities")
 # Archives know no earlier time; equal models are equal files.
 _TIME = (1980, 1, 1, 0, 0, 0)
-_MOST_MEMBERS = 1024
+MOST_MEMBERS = 1024
+# What readers of archives, of JSON and of arrays say of damaged ones.
+_DAMAGES = (
+    zipfile.BadZipFile,
+    AttributeError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +50,13 @@ class Parts:
 
     Examples
     --------
-    >>> Parts([], None, None, None).members
+    >>> Parts([], None, 0.0, None, None).members
     []
     """
 
     members: Sequence[Network]
     ranker: Ranker | None
+    weight: float
     classifiers: Classifiers | None
     calibration: Calibration | None
 
@@ -55,7 +69,7 @@ def save(parts: Parts, path: str | os.PathLike[str]) -> None:
         "format": _FORMAT,
         "members": len(parts.members),
         "ranker": None if parts.ranker is None else asdict(parts.ranker),
-        "n_features": parts.members[0].config.input.in_features,
+        "weight": parts.weight,
         "classifiers": parts.classifiers is not None,
         "ranks": 0 if parts.calibration is None else len(parts.calibration.ranks),
     }
@@ -87,13 +101,29 @@ def read(path: str | os.PathLike[str], threads: int | None) -> Parts:
     ValueError
         If it is not such a file, or a damaged one.
     """
-    source = checks.path("path", path)
+    source = of_ensemble(path)
     try:
         with zipfile.ZipFile(source) as archive, tempfile.TemporaryDirectory() as folder:
             return _read(archive, Path(folder), threads)
-    except (zipfile.BadZipFile, KeyError, TypeError, EOFError, ValueError, MemoryError) as error:
+    except _DAMAGES as error:
         text = " ".join(str(error).split())
         raise ValueError(f"{source} is not a readable slide_rs ensemble: {text}") from None
+
+
+def packed(parts: Parts) -> bytes:
+    """Return the file that `save` would write."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "ensemble.slide")
+        save(parts, path)
+        return path.read_bytes()
+
+
+def unpacked(content: bytes, threads: int | None) -> Parts:
+    """Read what `packed` returned."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "ensemble.slide")
+        path.write_bytes(content)
+        return read(path, threads)
 
 
 def _read(archive: zipfile.ZipFile, folder: Path, threads: int | None) -> Parts:
@@ -103,7 +133,7 @@ def _read(archive: zipfile.ZipFile, folder: Path, threads: int | None) -> Parts:
     settings: dict[str, Any] = json.loads(archive.read(_SETTINGS))
     if not isinstance(settings, dict) or settings.get("format") != _FORMAT:
         raise ValueError(f"its format is not {_FORMAT}")
-    count = checks.whole("members", settings["members"], 1, _MOST_MEMBERS)
+    count = checks.whole("members", settings["members"], 1, MOST_MEMBERS)
     members = []
     for i in range(count):
         extracted = archive.extract(_member(i), folder)
@@ -114,6 +144,7 @@ def _read(archive: zipfile.ZipFile, folder: Path, threads: int | None) -> Parts:
         raise ValueError("its networks differ in their features or labels")
     ((n_features, n_labels),) = sizes
     ranker = None if settings["ranker"] is None else Ranker(**settings["ranker"])
+    weight = checks.number("weight", settings["weight"], least=0.0)
     classifiers = calibration = None
     if settings["classifiers"]:
         bounds, ids, values, biases = [
@@ -125,11 +156,11 @@ def _read(archive: zipfile.ZipFile, folder: Path, threads: int | None) -> Parts:
         classifiers = Classifiers.from_arrays(n_features, found, threads)
     ranks = [
         Isotonic.checked(*(_array(archive, f"{name}-{i}", "<f8") for name in _CALIBRATION))
-        for i in range(checks.whole("ranks", settings["ranks"], 0, _MOST_MEMBERS))
+        for i in range(checks.whole("ranks", settings["ranks"], 0, MOST_MEMBERS))
     ]
     if ranks:
         calibration = Calibration(tuple(ranks))
-    return Parts(members, ranker, classifiers, calibration)
+    return Parts(members, ranker, weight, classifiers, calibration)
 
 
 def _named(parts: Parts) -> list[tuple[str, NDArray[Any]]]:

@@ -45,18 +45,21 @@ class Isotonic:
         correct : array of bool
             Whether each was that of a true label.
         """
-        flat = np.asarray(scores, dtype=np.float64).ravel()
-        order = np.argsort(flat, kind="stable")
-        right = np.asarray(correct, dtype=np.float64).ravel()[order]
+        right = np.asarray(correct, dtype=np.float64).ravel()
+        # Equal scores are one, whatever their order.
+        levels, place, counts = np.unique(
+            np.asarray(scores, dtype=np.float64).ravel(), return_inverse=True, return_counts=True
+        )
+        truths = np.bincount(place.ravel(), weights=right)
         # Each block: the sum of its truths, how many there are, its least and greatest score.
         blocks: list[list[float]] = []
-        for score, truth in zip(flat[order].tolist(), right.tolist(), strict=True):
-            blocks.append([truth, 1.0, score, score])
+        for score, truth, count in zip(levels, truths, counts, strict=True):
+            blocks.append([float(truth), float(count), float(score), float(score)])
             while len(blocks) > 1 and _mean(blocks[-2]) >= _mean(blocks[-1]):
-                truths, count, _, greatest = blocks.pop()
-                blocks[-1][0] += truths
-                blocks[-1][1] += count
-                blocks[-1][3] = greatest
+                last = blocks.pop()
+                blocks[-1][0] += last[0]
+                blocks[-1][1] += last[1]
+                blocks[-1][3] = last[3]
         found = np.array(blocks, dtype=np.float64)
         return cls(found[:, 2:].ravel(), np.repeat(found[:, 0] / found[:, 1], 2))
 

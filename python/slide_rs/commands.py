@@ -87,11 +87,10 @@ def train(arguments: Namespace) -> int:
             lambda member: _plan(arguments, member, x, y, held, apart),
             lambda i: lines.of_member(i, len(model.members), len(apart[0]), shown),
         )
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    else:
         if not alone:
             lines.whole(model, held)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     if arguments.out:
         if alone:
             model.members[0].save(arguments.out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,16 +33,11 @@ from slide_rs.layers import Layer
 from slide_rs.memory import limit
 from slide_rs.network import METRICS, Network
 from slide_rs.optim import Optimizer
-from slide_rs.ranker import Classifiers, Ranker
+from slide_rs.ranker import LOOKED_AT, SHORTLIST, WEIGHT, WEIGHTS, Classifiers, Ranker
 from slide_rs.samplers import LSH
 from slide_rs.topk import TopK
 
 __all__ = ["Ensemble"]
-
-#: The weight of the ranker, and those that are tried where held-out rows are worse with it.
-WEIGHT, WEIGHTS = 4.0, (0.0, 1.0, 2.0)
-#: Labels of each held-out row that calibration looks at.
-LOOKED_AT = 5
 
 
 class Ensemble:
@@ -90,7 +85,9 @@ class Ensemble:
             raise TypeError(f"ranker: found {type(ranker).__name__}, wanted a Ranker or None")
         config = NetworkConfig(layers, loss, optimizer, seed)
         rule = defaults.members(config)
-        count = checks.whole_or("n_members", n_members, rule)
+        count = rule
+        if n_members is not None:
+            count = checks.whole("n_members", n_members, 1, bundle.MOST_MEMBERS)
         limit(config, threads, max_memory, count)
         made = [
             Network(layers, loss, optimizer, (config.seed + i) % 2**64, threads)
@@ -101,6 +98,7 @@ class Ensemble:
     def _adopt(self, members: Sequence[Network], ranker: Ranker | None) -> None:
         self._members = tuple(members)
         self._ranker = ranker
+        self._weight = 0.0
         self._classifiers: Classifiers | None = None
         self._calibration: Calibration | None = None
 
@@ -117,7 +115,9 @@ class Ensemble:
     @property
     def ranker(self) -> Ranker | None:
         """How proposals are ordered; after ``fit`` with the weight that was found."""
-        return self._ranker
+        if self._ranker is None or self._classifiers is None:
+            return self._ranker
+        return replace(self._ranker, weight=self._weight)
 
     @property
     def classifiers(self) -> Classifiers | None:
@@ -196,12 +196,11 @@ class Ensemble:
         self._classifiers = self._calibration = None
         for i, member in enumerate(self._members):
             member._history = History()
-            try:
-                training.train(member, x, y, plan_of(member), callbacks(i), member._history)
-            except KeyboardInterrupt:
-                # What has not begun would only add noise.
-                self._members = self._members[: i + 1]
-                raise
+            shown = callbacks(i)
+            for callback in shown:
+                # One network may have had enough; the next has not.
+                callback.stop_training = False
+            training.train(member, x, y, plan_of(member), shown, member._history)
         self._rank(x, pattern(y), held)
         return tuple(member.history for member in self._members)
 
@@ -216,39 +215,33 @@ class Ensemble:
         for start, stop, part in shortlists.chunks(x):
             found = shortlists.propose(self._cores(), part, proposed.shape[1], self._quick())
             proposed[start:stop] = found.labels
-        kept = np.ones(n_rows(x), np.bool_)
-        kept[held] = False
-        self._classifiers = self._trained(x, y, proposed, kept, settings)
-        if not len(held):
-            self._ranker = replace(settings, weight=_or(settings.weight, WEIGHT))
-            return
-        self._ranker = replace(settings, weight=_or(settings.weight, self._best_weight(*apart)))
-        self._calibrate(*apart)
-        self._classifiers = self._trained(x, y, proposed, np.ones_like(kept), settings)
+        weight = WEIGHT if settings.weight is None else settings.weight
+        if len(held):
+            kept = np.setdiff1d(np.arange(n_rows(x), dtype=np.int64), held)
+            own = subsets.take(x, kept), subsets.labels_of(y, kept)
+            trained = self._trained(*own, proposed[kept], settings)
+            if settings.weight is None:
+                weight = self._best_weight(*apart, trained)
+            self._classifiers, self._weight = trained, weight
+            self._calibrate(*apart)
+        self._classifiers, self._weight = self._trained(x, y, proposed, settings), weight
 
     def _trained(
-        self,
-        x: Features,
-        y: Labels,
-        proposed: NDArray[np.int32],
-        kept: NDArray[np.bool_],
-        settings: Ranker,
+        self, x: Features, y: Labels, proposed: NDArray[np.int32], settings: Ranker
     ) -> Classifiers:
-        """Train classifiers on the rows that are kept."""
-        listed = shortlists.flat(proposed, (proposed >= 0) & kept[:, None])
+        listed = shortlists.flat(proposed, proposed >= 0)
         sizes = self.config.input.in_features, self.config.output.units
         seed, threads = self.config.seed, self._members[0]._threads
-        own = subsets.only(y, kept)
-        return Classifiers.fit(x, own, listed, sizes, settings, seed=seed, threads=threads)
+        return Classifiers.fit(x, y, listed, sizes, settings, seed=seed, threads=threads)
 
-    def _best_weight(self, x: Features, y: Labels) -> float:
+    def _best_weight(self, x: Features, y: Labels, trained: Classifiers) -> float:
         """Return the weight by rule, or the best of lesser ones where none at all is better.
 
         A thousand rows do not tell 2 from 4; that a ranker harms, they do. It is judged by nDCG@5.
         """
         k = min(LOOKED_AT, self.config.output.units)
         truth = evaluation.as_csr(y, self.config.output.units)
-        parts = list(self._scored(x, k, self._quick()))
+        parts = [self._scored(part, self._quick(), trained) for _, _, part in shortlists.chunks(x)]
 
         def judged(weight: float) -> float:
             top = shortlists.stacked([shortlists.weighed(*part, weight, k) for part in parts], k)
@@ -258,16 +251,11 @@ class Ensemble:
 
     def _calibrate(self, x: Features, y: Labels) -> None:
         """Learn how often the best labels of rows are right that were not trained on."""
-        if not n_rows(x):
-            return
-        units = self.config.output.units
-        top = self._top(x, min(LOOKED_AT, units), "exact")
-        truth = evaluation.as_csr(y, units)
-        rows = np.repeat(np.arange(n_rows(x)), top.labels.shape[1])
-        columns = np.maximum(top.labels, 0).ravel()
-        right = np.asarray(truth[rows, columns]).reshape(top.labels.shape) > 0
-        found = Calibration.fit(top.scores, right)
-        self._calibration = found if found.ranks else None
+        if n_rows(x):
+            units = self.config.output.units
+            top = self._top(x, min(LOOKED_AT, units), "exact")
+            found = Calibration.fit(top.scores, evaluation.right(evaluation.as_csr(y, units), top))
+            self._calibration = found if found.ranks else None
 
     def predict_topk(
         self,
@@ -338,27 +326,35 @@ class Ensemble:
         return evaluation.compared(evaluation.as_csr(y, units), top, names, inv_propensity)
 
     def _top(self, x: Features, k: int, mode: str) -> TopK:
-        weight = 0.0 if self._ranker is None else self._ranker.weight or 0.0
-        return shortlists.stacked(
-            [shortlists.weighed(*part, weight, k) for part in self._scored(x, k, mode)], k
-        )
-
-    def _scored(self, x: Features, k: int, mode: str) -> Iterator[tuple[TopK, NDArray[np.float32]]]:
-        """Return shortlists of at least `k` and what the classifiers say of them, part by part."""
-        settings, trained = self._ranker, self._classifiers
-        wanted = k if settings is None else max(settings.shortlist, k)
+        parts = []
         for _, _, part in shortlists.chunks(x):
-            top = shortlists.propose(
-                self._cores(), part, min(wanted, self.config.output.units), mode
-            )
-            extra = np.zeros(top.scores.shape, dtype=np.float32)
-            if trained is not None:
-                found = top.labels >= 0
-                extra[found] = trained.score(part, shortlists.flat(top.labels, found))
-            yield top, extra
+            top, said = self._scored(part, mode, self._classifiers)
+            ranked = shortlists.weighed(top, said, self._weight, min(k, top.labels.shape[1]))
+            if k > ranked.labels.shape[1]:
+                # Beyond the shortlist the order is that of the networks.
+                longer = shortlists.propose(self._cores(), part, k, mode)
+                ranked = shortlists.followed(ranked, longer)
+            parts.append(ranked)
+        return shortlists.stacked(parts, k)
+
+    def _scored(
+        self, x: Features, mode: str, trained: Classifiers | None
+    ) -> tuple[TopK, NDArray[np.float32]]:
+        """Return shortlists, whose length never depends on what is asked for, and their scores."""
+        wanted = SHORTLIST if self._ranker is None else self._ranker.shortlist
+        top = shortlists.propose(self._cores(), x, min(wanted, self.config.output.units), mode)
+        said = np.zeros(top.scores.shape, dtype=np.float32)
+        if trained is not None:
+            found = top.labels >= 0
+            said[found] = trained.score(x, shortlists.flat(top.labels, found))
+        return top, said
 
     def _cores(self) -> list[Any]:
-        return [member._core for member in self._members]
+        """Return the networks that were trained: after Ctrl-C the others would only add noise."""
+        return [member._core for member in self._begun()]
+
+    def _begun(self) -> Sequence[Network]:
+        return [m for m in self._members if m._core.steps] or self._members[:1]
 
     def _quick(self) -> str:
         """Return how a network finds shortlists of many rows soonest."""
@@ -366,8 +362,7 @@ class Ensemble:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one file: the networks without the optimiser's state, the ranker, calibration."""
-        parts = Parts(self._members, self._ranker, self._classifiers, self._calibration)
-        bundle.save(parts, path)
+        bundle.save(self._parts(), path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], threads: int | None = None) -> Ensemble:
@@ -380,15 +375,31 @@ class Ensemble:
         ValueError
             If it is not such a file.
         """
-        ensemble, parts = cls.__new__(cls), bundle.read(path, threads)
+        return cls._of(bundle.read(path, threads))
+
+    @classmethod
+    def _of(cls, parts: Parts) -> Ensemble:
+        ensemble = cls.__new__(cls)
         ensemble._adopt(parts.members, parts.ranker)
-        ensemble._classifiers, ensemble._calibration = parts.classifiers, parts.calibration
+        ensemble._weight, ensemble._classifiers = parts.weight, parts.classifiers
+        ensemble._calibration = parts.calibration
         return ensemble
 
+    def _parts(self) -> Parts:
+        learned = self._weight, self._classifiers, self._calibration
+        return Parts(self._begun(), self._ranker, *learned)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _from_bytes, (bundle.packed(self._parts()), self._members[0]._threads)
+
     def __repr__(self) -> str:
-        ranked = "no ranker" if self._classifiers is None else f"{self._ranker}"
+        ranked = "no ranker" if self._classifiers is None else f"{self.ranker}"
         return f"<slide_rs.Ensemble of {len(self._members)} x {self._members[0]!r}, {ranked}>"
 
 
 def _or(given: float | None, rule: float) -> float:
     return rule if given is None else given
+
+
+def _from_bytes(content: bytes, threads: int | None) -> Ensemble:
+    return Ensemble._of(bundle.unpacked(content, threads))

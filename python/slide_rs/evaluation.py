@@ -24,6 +24,7 @@ __all__ = [
     "deepest",
     "measure",
     "needs_propensity",
+    "right",
     "widened",
 ]
 
@@ -150,6 +151,20 @@ def as_csr(y: Labels, n_labels: int) -> csr_array[np.float32]:
     indptr, ids = y
     ones = np.ones(len(ids), dtype=np.float32)
     return csr_array((ones, ids, indptr), shape=(len(indptr) - 1, n_labels))
+
+
+def right(truth: csr_array[np.float32], top: TopK) -> NDArray[np.bool_]:
+    """Return which of the predicted labels are true ones.
+
+    Examples
+    --------
+    >>> top = TopK(np.array([[1, 0]], np.int32), np.ones((1, 2), np.float32))
+    >>> right(csr_array(np.array([[1, 0]], np.float32)), top)
+    array([[False,  True]])
+    """
+    rows = np.repeat(np.arange(len(top.labels)), top.labels.shape[1])
+    found = np.asarray(truth[rows, np.maximum(top.labels, 0).ravel()]).reshape(top.labels.shape)
+    return (found > 0) & (top.labels >= 0)
 
 
 def widened(top: TopK, k: int) -> TopK:

@@ -14,6 +14,16 @@ from slide_rs.labels import Labels
 
 __all__ = ["Classifiers", "Ranker"]
 
+#: Settings are floats of 32 bits in the engine.
+MOST = 1e30
+
+#: The weight of the ranker, and those that are tried where held-out rows are worse with it.
+WEIGHT, WEIGHTS = 4.0, (0.0, 1.0, 2.0)
+#: Labels that networks propose where there is no ranker to say how many.
+SHORTLIST = 50
+#: Labels of each held-out row that calibration looks at.
+LOOKED_AT = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Ranker:
@@ -57,11 +67,11 @@ class Ranker:
     def __post_init__(self) -> None:
         """Check the values."""
         if self.weight is not None:
-            _keep(self, "weight", checks.number("weight", self.weight, least=0.0))
+            _keep(self, "weight", checks.number("weight", self.weight, least=0.0, below=MOST))
         _keep(self, "shortlist", checks.whole("shortlist", self.shortlist, 1, checks.MOST))
-        _keep(self, "cost", checks.number("cost", self.cost, above=0.0))
-        _keep(self, "threshold", checks.number("threshold", self.threshold, least=0.0))
-        _keep(self, "tolerance", checks.number("tolerance", self.tolerance, above=0.0))
+        _keep(self, "cost", checks.number("cost", self.cost, above=1 / MOST, below=MOST))
+        _keep(self, "threshold", checks.number("threshold", self.threshold, least=0.0, below=MOST))
+        _keep(self, "tolerance", checks.number("tolerance", self.tolerance, above=0.0, below=MOST))
         _keep(self, "max_iter", checks.whole("max_iter", self.max_iter, 1, checks.MOST))
 
 

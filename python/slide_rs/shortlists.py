@@ -12,7 +12,7 @@ from slide_rs.arrays import Features, n_rows, slice_rows
 from slide_rs.labels import Labels
 from slide_rs.topk import TopK
 
-__all__ = ["chunks", "flat", "log_softmax", "ordered", "propose", "stacked", "weighed"]
+__all__ = ["chunks", "flat", "followed", "log_softmax", "ordered", "propose", "stacked", "weighed"]
 
 # Rows at a time: what is made on the way stays small.
 CHUNK = 8192
@@ -91,6 +91,39 @@ def weighed(top: TopK, extra: NDArray[np.float32], weight: float, k: int) -> Top
     array([[4.]], dtype=float32)
     """
     return ordered(TopK(top.labels, top.scores + np.float32(weight) * extra), k)
+
+
+def followed(first: TopK, longer: TopK) -> TopK:
+    """Return as many labels as `longer` has: those of `first`, then its others, in its order.
+
+    Their scores go on below the last of `first`.
+
+    Examples
+    --------
+    >>> first = TopK(np.array([[7]], np.int32), np.array([[5]], np.float32))
+    >>> longer = TopK(np.array([[3, 7]], np.int32), np.array([[-1, -2]], np.float32))
+    >>> [part.tolist() for part in followed(first, longer)]
+    [[[7, 3]], [[5.0, 5.0]]]
+    """
+    rows, k = longer.labels.shape
+    base = np.arange(rows, dtype=np.int64)[:, None] << 32
+    fresh = (longer.labels >= 0) & ~np.isin(base + longer.labels, base + first.labels)
+    scores = np.where(fresh, longer.scores, np.float32(-np.inf))
+    rest = ordered(TopK(np.where(fresh, longer.labels, np.int32(-1)), scores), k)
+    last = np.where(np.isfinite(first.scores), first.scores, np.inf).min(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        below = np.where(rest.labels >= 0, rest.scores - rest.scores[:, :1] + last, -np.inf)
+    below = below.astype(np.float32)
+    together = TopK(
+        np.concatenate([first.labels, rest.labels], axis=1),
+        np.concatenate([first.scores, below], axis=1),
+    )
+    # Padding of the first goes behind what follows; nothing else changes its place.
+    order = np.argsort(together.labels < 0, axis=1, kind="stable")[:, :k]
+    return TopK(
+        np.take_along_axis(together.labels, order, axis=1),
+        np.take_along_axis(together.scores, order, axis=1),
+    )
 
 
 def stacked(tops: Sequence[TopK], k: int) -> TopK:

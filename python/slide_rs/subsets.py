@@ -11,7 +11,7 @@ from slide_rs import defaults
 from slide_rs.arrays import Features
 from slide_rs.labels import Labels
 
-__all__ = ["labels_of", "only", "split", "take"]
+__all__ = ["labels_of", "split", "take"]
 
 
 def split(n_rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -58,22 +58,6 @@ def labels_of(y: Labels, rows: NDArray[np.int64]) -> Labels:
     taken, ends = _entries(indptr, rows)
     bounds: Any = ends.astype(ids.dtype)
     return bounds, ids[taken]
-
-
-def only(y: Labels, kept: NDArray[np.bool_]) -> Labels:
-    """Return the labels of all rows, where those that are not kept have none.
-
-    Examples
-    --------
-    >>> y = np.array([0, 1, 3]), np.array([4, 5, 7])
-    >>> [part.tolist() for part in only(y, np.array([True, False]))]
-    [[0, 1, 1], [4]]
-    """
-    indptr, ids = y
-    lengths = np.diff(indptr)
-    ends = np.concatenate(([0], np.cumsum(lengths * kept)))
-    bounds: Any = ends.astype(ids.dtype)
-    return bounds, ids[np.repeat(kept, lengths)]
 
 
 def _entries(indptr: NDArray[Any], rows: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -9,7 +9,7 @@ use crate::sparse::{Features, IdLists};
 
 use super::dual::Solver;
 use super::instances::{RowsByLabel, UnitRows};
-use super::{Classifiers, Options};
+use super::{Classifiers, MOST_COLUMNS, Options};
 
 /// Labels between two looks at whether to go on.
 const BLOCK: usize = 1024;
@@ -35,6 +35,11 @@ pub fn fit(
     options: &Options,
     go_on: impl Fn() -> bool + Sync,
 ) -> Result<Classifiers> {
+    for (name, found) in [("features", n_features), ("labels", n_labels)] {
+        if found == 0 || found > MOST_COLUMNS {
+            return Err(Error::Range { name, found, low: 1, high: MOST_COLUMNS });
+        }
+    }
     for (name, rows) in [("Y", y.len()), ("shortlist", shortlist.len())] {
         if rows != x.len() {
             let (found, wanted) = (format!("{rows} rows"), format!("{} (as X)", x.len()));

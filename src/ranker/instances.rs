@@ -1,6 +1,6 @@
 //! Rows as classifiers see them, and which rows each label sees.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sparse::{Features, IdLists};
 
 /// A copy of sparse rows, each scaled to length 1, so that the cost of an error means the same for
@@ -101,13 +101,18 @@ impl RowsByLabel {
         }
         let mut next = bounds.clone();
         let mut rows = vec![0; bounds[n_labels]];
+        let mut changed = false;
         each(&mut ids, &mut |row, label| {
-            // Arrays that another thread changes between the passes may count otherwise.
-            if let Some(place) = rows.get_mut(next[label]) {
-                *place = row;
+            // Arrays that another thread changes between the passes count otherwise.
+            changed |= next[label] >= bounds[label + 1];
+            if !changed {
+                rows[next[label]] = row;
                 next[label] += 1;
             }
         })?;
+        if changed || next[..n_labels] != bounds[1..] {
+            return Err(Error::Changed { name: "Y or shortlist" });
+        }
         Ok(Self { bounds, rows })
     }
 

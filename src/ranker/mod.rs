@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 
 pub use fit::fit;
 
+/// Most features, and most labels.
+const MOST_COLUMNS: usize = i32::MAX as usize;
+
 /// How classifiers are trained.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -67,6 +70,10 @@ impl Classifiers {
         weights: Vec<f32>,
         biases: Vec<f32>,
     ) -> Result<Self> {
+        if n_features > MOST_COLUMNS {
+            let (name, found, high) = ("n_features", n_features, MOST_COLUMNS);
+            return Err(Error::Range { name, found, low: 0, high });
+        }
         let shape = |name, found: usize, wanted: usize| {
             let (found, wanted) = (format!("{found} numbers"), wanted.to_string());
             Err(Error::Shape { name, found, wanted })

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import slide_rs as sr
 from scipy import sparse
-from slide_rs import datasets, layers, shortlists
+from slide_rs import datasets, layers, ranker, shortlists
 from slide_rs.arrays import features
 
 Split = tuple[datasets.Dataset, datasets.Dataset]
@@ -122,6 +123,8 @@ def test_damaged_files_are_refused(fitted: sr.Ensemble, tmp_path: Path) -> None:
     whole = good.read_bytes()
     with zipfile.ZipFile(good) as archive:
         settings = json.loads(archive.read("ensemble.json"))
+    packed = io.BytesIO()
+    np.savez(packed, a=np.ones(3))
     pickled = io.BytesIO()
     np.save(pickled, np.array([{}], dtype=object), allow_pickle=True)
 
@@ -132,6 +135,8 @@ def test_damaged_files_are_refused(fitted: sr.Ensemble, tmp_path: Path) -> None:
     cases = {
         "empty": b"",
         "truncated": whole[: len(whole) // 2],
+        "brackets": rewritten(good, "ensemble.json", b"[" * 200_000),
+        "archive for array": rewritten(good, "weights.npy", packed.getvalue()),
         "no settings": rewritten(good, "ensemble.json", None),
         "no member": rewritten(good, "member-1.safetensors", None),
         "damaged member": rewritten(good, "member-1.safetensors", b"x" * 50),
@@ -219,3 +224,72 @@ def test_wrong_arguments_are_named(easy: Split, fitted: sr.Ensemble) -> None:
 def test_members_that_propose_nothing_are_no_obstacle() -> None:
     found = shortlists.log_softmax(np.full((1, 2), -np.inf, np.float32))
     assert np.isneginf(found).all()
+
+
+def test_the_best_labels_do_not_depend_on_how_many_are_asked_for(
+    easy: Split, fitted: sr.Ensemble
+) -> None:
+    alone = sr.Ensemble(stack(easy[0], 8), n_members=2, ranker=None)
+    alone.fit(easy[0].X[:900], easy[0].Y[:900], epochs=1, verbose=False)
+    for model in (fitted, alone):
+        for calibrated in (False, True):
+            many = model.predict_topk(easy[1].X[:50], k=120, calibrated=calibrated)
+            assert (many.labels >= 0).all()
+            assert all(len(set(row)) == 120 for row in many.labels.tolist())
+            assert (np.diff(many.scores, axis=1) <= 0).all()
+            for k in (1, 5, 50, 70):
+                few = model.predict_topk(easy[1].X[:50], k=k, calibrated=calibrated)
+                np.testing.assert_array_equal(few.labels[:, :50], many.labels[:, :k][:, :50])
+                np.testing.assert_array_equal(few.scores[:, :50], many.scores[:, :k][:, :50])
+
+
+def test_held_out_rows_are_not_trained_on(easy: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    fit = ranker.Classifiers.fit
+
+    def counted(x: object, *others: object, **named: object) -> ranker.Classifiers:
+        seen.append(len(x[0]) - 1)  # type: ignore[index]
+        return fit(x, *others, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ranker.Classifiers, "fit", counted)
+    model = sr.Ensemble(stack(easy[0], 8), n_members=1)
+    model.fit(easy[0].X[:1000], easy[0].Y[:1000], epochs=1, verbose=False)
+    assert seen == [950, 1000]
+
+
+def test_a_second_fit_chooses_anew_and_callbacks_begin_anew(easy: Split) -> None:
+    class StopAtTwo(sr.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: object) -> None:
+            self.stop_training = epoch == 2
+
+    train = easy[0]
+    rng = np.random.default_rng(0)
+    noise = [[label] for label in rng.integers(0, train.n_labels, train.X.shape[0]).tolist()]
+    model = sr.Ensemble(stack(train), n_members=2)
+    histories = model.fit(train.X, noise, 3, verbose=False, callbacks=[StopAtTwo()])
+    assert [history.epochs for history in histories] == [[1, 2], [1, 2]]
+    again = sr.Ensemble(stack(train), n_members=2, ranker=sr.Ranker(weight=1.5))
+    again.fit(train.X, train.Y, epochs=1, verbose=False)
+    assert again.ranker == sr.Ranker(weight=1.5)
+    model.fit(train.X, train.Y, epochs=4, batch_size=64, verbose=False)
+    assert model.ranker is not None
+    assert model.ranker.weight == 4.0
+
+
+def test_ctrl_c_keeps_what_was_trained(easy: Split) -> None:
+    class Interrupt(sr.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: object) -> None:
+            raise KeyboardInterrupt
+
+    train = easy[0]
+    model = sr.Ensemble(stack(train, 8), n_members=3)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(train.X, train.Y, epochs=2, verbose=False, callbacks=[Interrupt()])
+    alone = model.members[0].predict_topk(easy[1].X, k=3)
+    np.testing.assert_array_equal(model.predict_topk(easy[1].X, k=3).labels, alone.labels)
+    model.fit(train.X[:500], train.Y[:500], epochs=1, verbose=False)
+    assert len(model.members) == 3
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(
+        again.predict_topk(easy[1].X).scores, model.predict_topk(easy[1].X).scores
+    )
