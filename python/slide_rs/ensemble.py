@@ -22,7 +22,7 @@ from slide_rs import (
     training,
 )
 from slide_rs.arrays import Features, features, n_rows
-from slide_rs.bundle import Parts
+from slide_rs.bundle import MOST_MEMBERS, Parts
 from slide_rs.calibration import Calibration
 from slide_rs.callbacks import Callback
 from slide_rs.callbacks import chosen as chosen_callbacks
@@ -85,22 +85,18 @@ class Ensemble:
             raise TypeError(f"ranker: found {type(ranker).__name__}, wanted a Ranker or None")
         config = NetworkConfig(layers, loss, optimizer, seed)
         rule = defaults.members(config)
-        count = rule
-        if n_members is not None:
-            count = checks.whole("n_members", n_members, 1, bundle.MOST_MEMBERS)
+        count = rule if n_members is None else checks.whole("n_members", n_members, 1, MOST_MEMBERS)
         limit(config, threads, max_memory, count)
         made = [
             Network(layers, loss, optimizer, (config.seed + i) % 2**64, threads)
             for i in range(count)
         ]
-        self._adopt(made, ranker)
+        self._adopt(Parts(made, ranker, 0.0, None, None))
 
-    def _adopt(self, members: Sequence[Network], ranker: Ranker | None) -> None:
-        self._members = tuple(members)
-        self._ranker = ranker
-        self._weight = 0.0
-        self._classifiers: Classifiers | None = None
-        self._calibration: Calibration | None = None
+    def _adopt(self, parts: Parts) -> None:
+        self._members, self._ranker = tuple(parts.members), parts.ranker
+        self._weight, self._classifiers = parts.weight, parts.classifiers
+        self._calibration = parts.calibration
 
     @property
     def members(self) -> tuple[Network, ...]:
@@ -380,9 +376,7 @@ class Ensemble:
     @classmethod
     def _of(cls, parts: Parts) -> Ensemble:
         ensemble = cls.__new__(cls)
-        ensemble._adopt(parts.members, parts.ranker)
-        ensemble._weight, ensemble._classifiers = parts.weight, parts.classifiers
-        ensemble._calibration = parts.calibration
+        ensemble._adopt(parts)
         return ensemble
 
     def _parts(self) -> Parts:
