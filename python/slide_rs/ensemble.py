@@ -148,7 +148,7 @@ class Ensemble:
         X, Y, epochs, batch_size, callbacks, verbose, copy : as in ``Network.fit``
             Callbacks run for each network.
         sample_weight : as in ``Network.fit``
-            For the networks; the ranker takes all rows alike.
+            For the networks; the ranker takes all rows alike, and all grades.
 
         Returns
         -------
