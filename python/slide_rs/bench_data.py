@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from slide_rs import datasets
+from slide_rs import datasets, metrics
 from slide_rs.arrays import SparseRows, features
 from slide_rs.commands import widened
 from slide_rs.datasets import Dataset
@@ -33,6 +33,8 @@ class BenchData:
     n_features: int
     n_labels: int
     truth: csr_array[np.float32]
+    #: How much each label weighs in psp@k, by the rows to train on.
+    inv_propensity: NDArray[np.float64]
 
 
 def prepare(
@@ -65,9 +67,9 @@ def prepare(
     """
     random = np.random.default_rng(seed)
     found = datasets.read_xmc(train)
-    if found.X.shape[0] < 2 and test is None:
+    if found.X.shape[0] < 3 and test is None:
         raise ValueError(
-            f"{train}: found {found.X.shape[0]} rows, wanted 2 or more to hold one out"
+            f"{train}: found {found.X.shape[0]} rows, wanted 3 or more to hold one out"
         )
     if test is None:
         order = random.permutation(found.X.shape[0])
@@ -81,8 +83,10 @@ def prepare(
             chosen = random.permutation(part.X.shape[0])[:most]
             parts[name] = _taken(part, np.sort(chosen))
     for name, part in parts.items():
-        if not part.X.shape[0]:
-            raise ValueError(f"{train if name == 'train' else test}: found no rows, wanted some")
+        # By a single row to train on, a label that it lacks has a propensity below 0.
+        path, least = (train, 2) if name == "train" else (test, 1)
+        if part.X.shape[0] < least:
+            raise ValueError(f"{path}: found {part.X.shape[0]} rows, wanted {least} or more")
         _write(folder, name, part, text)
     return BenchData(
         folder,
@@ -91,6 +95,7 @@ def prepare(
         found.n_features,
         found.n_labels,
         parts["test"].Y,
+        metrics.inv_propensity(parts["train"].Y),
     )
 
 

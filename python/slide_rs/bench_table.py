@@ -14,16 +14,14 @@ __all__ = ["Summary", "table"]
 
 _COLUMNS = (
     ("contestant", 14),
-    ("build s", 9),
+    ("build s", 8),
     ("total s", 9),
-    ("spread", 8),
-    ("ratio", 8),
+    ("spread", 7),
+    ("ratio", 7),
     ("samples/s", 11),
-    ("peak MB", 9),
-    ("active", 9),
-    ("P@1", 8),
-    ("P@3", 8),
-    ("P@5", 8),
+    ("peak MB", 8),
+    ("active", 8),
+    *((metric.upper(), 7) for metric in METRICS),
 )
 #: How a status that is not "done" reads.
 _SAID = {"skipped": "skipped", "missing": "not installed", "failed": "failed"}

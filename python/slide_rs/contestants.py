@@ -19,7 +19,7 @@ from slide_rs.peers.course import Settings
 
 __all__ = ["CONTESTANTS", "DEFAULT", "SLIDE", "Contestant", "Outcome", "chosen", "run"]
 
-METRICS = ("p@1", "p@3", "p@5")
+METRICS = ("p@1", "p@3", "p@5", "psp@1", "psp@3", "psp@5")
 #: Reading, predicting and the start of an interpreter have as long as training has, twice.
 PATIENCE, STARTING = 3.0, 60.0
 #: Loads the package of peers by its path: on ``sys.path`` its neighbours would hide modules of the
@@ -150,4 +150,4 @@ def _last_words(ended: subprocess.CompletedProcess[str]) -> str:
 def _judge(data: BenchData, epoch: int, k: int) -> dict[str, float]:
     """Measure all contestants alike, by the labels that they put first."""
     labels = np.fromfile(data.folder / f"best{epoch}.i32", dtype=np.int32).reshape(-1, k)
-    return metrics.evaluate(data.truth, labels, METRICS)
+    return metrics.evaluate(data.truth, labels, METRICS, inv_propensity=data.inv_propensity)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from slide_rs import bench, contestants, datasets, layers, network, samplers
+from slide_rs import bench, contestants, datasets, layers, metrics, network, samplers
 from slide_rs.bench_data import prepare
 from slide_rs.cli import main
 from slide_rs.contestants import Outcome
@@ -78,7 +78,10 @@ def test_what_is_judged_is_what_the_network_predicts(
         seed=5,
     )
     history = net.fit(train.X, train.Y, epochs=2, batch_size=50, verbose=False)
-    wanted = net.evaluate(test.X, test.Y, ["p@1", "p@3", "p@5"])
+    # Of the rows trained on; nothing else is known of how rare a label is.
+    weights = metrics.inv_propensity(train.Y)
+    wanted = net.evaluate(test.X, test.Y, contestants.METRICS, inv_propensity=weights)
+    assert list(wanted) == ["p@1", "p@3", "p@5", "psp@1", "psp@3", "psp@5"]
     assert {name: row[name] for name in wanted} == wanted
     assert row["facts"]["active_fraction"] == np.mean(history["active_fraction"])
 
@@ -107,6 +110,20 @@ def test_a_part_of_the_rows_is_of_both_files(files: list[str], tmp_path: Path) -
     lengths = np.sqrt(np.add.reduceat(rows.values.astype(np.float64) ** 2, rows.indptr[:-1]))
     # Each of some 40 squares is rounded to a float once.
     np.testing.assert_allclose(lengths, 1, rtol=40 * np.finfo(np.float32).eps)
+
+
+def test_a_label_weighs_by_the_rows_that_are_left_to_train_on(
+    files: list[str], tmp_path: Path
+) -> None:
+    found = prepare(tmp_path, *files, most=70, seed=0, text=True)
+    kept = datasets.read_xmc(tmp_path / "train.txt")
+    np.testing.assert_array_equal(found.inv_propensity, metrics.inv_propensity(kept.Y))
+    assert (found.inv_propensity != metrics.inv_propensity(datasets.read_xmc(files[0]).Y)).any()
+
+
+def test_a_single_row_to_train_on_is_refused(files: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"train.txt: found 1 rows, wanted 2 or more"):
+        prepare(tmp_path, *files, most=1, seed=0, text=False)
 
 
 def test_entries_of_rows_are_found_in_the_order_of_the_rows() -> None:
@@ -194,7 +211,7 @@ def test_rounds_meet_all_and_one_that_fails_is_not_run_again(
         ran.append((settings.contestant, settings.seed))
         if settings.contestant == "full":
             return Outcome("failed", "why")
-        precision = [{"p@1": 0.5, "p@3": 0.25, "p@5": 0.125}]
+        precision = [dict.fromkeys(contestants.METRICS, 0.5)]
         return Outcome("done", "", 0.5, [float(len(ran))], 100.0, {}, {}, precision)
 
     monkeypatch.setattr(contestants, "run", run)
@@ -244,6 +261,7 @@ def test_the_table_is_aligned_and_the_picture_drawn(
     assert sizes.startswith("2 epochs, batches of 50, 8 hidden units, ")
     assert empty == ""
     assert head.split()[0] == "contestant"
+    assert head.split()[-6:] == ["P@1", "P@3", "P@5", "PSP@1", "PSP@3", "PSP@5"]
     assert len(rows) == 2
     assert {len(row) for row in rows} == {len(head)}
     assert picture.read_bytes().startswith(b"\x89PNG")
