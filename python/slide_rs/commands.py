@@ -35,11 +35,11 @@ from slide_rs.arrays import Features, features, n_rows
 from slide_rs.callbacks import Callback, ProgressBar
 from slide_rs.ensemble import Ensemble
 from slide_rs.labels import Labels, labels
-from slide_rs.layers import Dense, SampledDense, SparseInput
+from slide_rs.layers import Dense, Layer, SampledDense, SparseInput
 from slide_rs.network import METRICS, Network, load
 from slide_rs.ranker import Ranker
 
-__all__ = ["as_json", "check_out", "evaluate", "predict", "read_pair", "train", "widened"]
+__all__ = ["as_json", "check_out", "evaluate", "predict", "read_pair", "stack", "train", "widened"]
 
 INTERRUPTED = 130
 
@@ -60,11 +60,7 @@ def train(arguments: Namespace) -> int:
 
     start = time.perf_counter()
     model = Ensemble(
-        [
-            SparseInput(width),
-            Dense(arguments.hidden),
-            SampledDense(n_labels, sampler=_sampler(arguments)),
-        ],
+        stack(width, n_labels, arguments.hidden, _sampler(arguments)),
         optimizer=optim.Adam(lr=arguments.lr),
         seed=arguments.seed,
         threads=arguments.threads,
@@ -259,6 +255,23 @@ def check_out(path: str, option: str = "--out") -> None:
     folder = Path(path).absolute().parent
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise ValueError(f"{option}: found {path}, wanted a file in a folder that can be written")
+
+
+def stack(
+    n_features: int,
+    n_labels: int,
+    hidden: int = defaults.HIDDEN,
+    sampler: samplers.Sampler | None = None,
+) -> list[Layer]:
+    """Return the layers that the command line builds; the sampler is LSH when not given.
+
+    Examples
+    --------
+    >>> stack(1000, 50)[1].units
+    192
+    """
+    output = SampledDense(n_labels, sampler=sampler or samplers.LSH())
+    return [SparseInput(n_features), Dense(hidden), output]
 
 
 def _sampler(arguments: Namespace) -> samplers.Sampler:

@@ -24,10 +24,9 @@ from slide_rs import (
     training,
 )
 from slide_rs.arrays import Features, features, n_rows
-from slide_rs.commands import INTERRUPTED, as_json, read_pair
+from slide_rs.commands import INTERRUPTED, as_json, read_pair, stack
 from slide_rs.history import History
 from slide_rs.labels import Labels, labels
-from slide_rs.layers import Dense, SampledDense, SparseInput
 from slide_rs.network import Network
 from slide_rs.samplers import LSH, Sampler
 from slide_rs.tables import Tables
@@ -209,11 +208,7 @@ def _measure(variant: Variant, data: _Data, arguments: Namespace) -> dict[str, A
     if isinstance(variant.sampler, samplers.LogUniform):
         data = data.by_frequency()
     network = Network(
-        [
-            SparseInput(data.width),
-            Dense(arguments.hidden),
-            SampledDense(data.n_labels, sampler=variant.sampler),
-        ],
+        stack(data.width, data.n_labels, arguments.hidden, variant.sampler),
         seed=arguments.seed,
         threads=arguments.threads,
         update=variant.update,
