@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["Contestant", "Course", "Settings", "TooSlow", "peak_mb", "run"]
+__all__ = ["Contestant", "Course", "Settings", "TooSlow", "Watch", "peak_mb", "run"]
 
 #: The pace is believed after so many seconds and batches.
 SETTLED, FEW = 2.0, 4
@@ -45,14 +45,27 @@ class Settings:
 
 
 class TooSlow(Exception):
-    """Raised in the middle of an epoch when the whole training would take longer than the limit."""
+    """Raised in the middle of the work when the whole of it would take longer than the limit."""
+
+    def __init__(self, verb: str, seconds: float, rows: int, limit: float) -> None:
+        super().__init__(
+            f"would {verb} for about {seconds:,.0f} s by the pace of its first {rows:,} rows, "
+            f"above the limit of {limit:g} s"
+        )
+
+
+class Watch(Protocol):
+    """What hears now and then how many rows of an epoch are done."""
+
+    def __call__(self, done: int, passes: int = 1) -> None:
+        """Raise `TooSlow` by the pace so far, for an epoch that reads each row `passes` times."""
 
 
 class Contestant(Protocol):
     """What a module of this package makes."""
 
-    def epoch(self, watch: Callable[[int], None]) -> None:
-        """Train on every row once; `watch` hears now and then how many rows are done."""
+    def epoch(self, watch: Watch) -> None:
+        """Train on every row, and tell `watch` how far it is."""
 
     def best(self) -> bytes:
         """Return the best `k` labels of each test row, as int32, with -1 where there is none."""
@@ -94,7 +107,7 @@ def run(course: Course, make: Callable[[Course], Contestant], versions: Mapping[
     try:
         for epoch in range(settings.epochs):
             start = time.perf_counter()
-            watch = _unwatched if epoch else _watch(settings, start)
+            watch: Watch = _unwatched if epoch else _watch(settings, start)
             contestant.epoch(watch)
             seconds.append(time.perf_counter() - start)
             if settings.epochs > 1:
@@ -142,14 +155,14 @@ def _peak_by_resource() -> float | None:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def _watch(settings: Settings, start: float) -> Callable[[int], None]:
+def _watch(settings: Settings, start: float) -> Watch:
     """Return what raises `TooSlow` once the pace of the first epoch says so.
 
     The time until it is first called tells nothing: first batches ask for memory.
     """
     first: list[tuple[float, int]] = []
 
-    def watch(done: int) -> None:
+    def watch(done: int, passes: int = 1) -> None:
         now = time.perf_counter()
         if done == settings.rows:
             first[:] = [(start, 0)]
@@ -160,15 +173,12 @@ def _watch(settings: Settings, start: float) -> Callable[[int], None]:
         few = min(FEW * settings.batch_size, settings.rows)
         if rows < few or seconds < min(SETTLED, settings.limit):
             return
-        estimate = seconds / rows * settings.rows * settings.epochs
+        estimate = seconds / rows * settings.rows * passes * settings.epochs
         if estimate > settings.limit:
-            raise TooSlow(
-                f"would train for about {estimate:,.0f} s by the pace of its first {done:,} rows, "
-                f"above the limit of {settings.limit:g} s"
-            )
+            raise TooSlow("train", estimate, done, settings.limit)
 
     return watch
 
 
-def _unwatched(done: int) -> None:
+def _unwatched(done: int, passes: int = 1) -> None:
     """Let an epoch after the first go on, however long it takes."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import omikuji  # type: ignore[import-not-found, unused-ignore]
 
-from .course import Course
+from .course import Course, Watch
 
 __all__ = ["Trees", "make"]
 
@@ -30,7 +30,7 @@ class Trees:
         self.train, self.test = (course.folder / f"{part}.txt" for part in ("train", "test"))
         self.forest: Any = None
 
-    def epoch(self, watch: Callable[[int], None]) -> None:
+    def epoch(self, watch: Watch) -> None:
         """Grow the trees."""
         wanted = omikuji.Model.default_hyper_param()
         self.forest = omikuji.Model.train_on_data(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from slide_rs import engine, layers, samplers
+from slide_rs import engine, samplers
+from slide_rs.commands import stack
+from slide_rs.ensemble import Ensemble
 from slide_rs.network import Network
 from slide_rs.prior import begin_at_frequencies
 
-from .course import Course, Settings
+from . import matrices
+from .course import Course, Settings, Watch
 from .rows import Rows
 
-__all__ = ["SlideNet", "make", "sampler"]
+__all__ = ["SlideNet", "best", "make", "recall", "sampler"]
 
 PROBE_ROWS = 1000
 
@@ -49,24 +52,23 @@ class SlideNet:
         train, test = Rows.read(course.folder, "train"), Rows.read(course.folder, "test")
         self.settings = settings
         self.network = Network(
-            [
-                layers.SparseInput(settings.n_features),
-                layers.Dense(settings.hidden),
-                layers.SampledDense(
-                    settings.n_labels, sampler=sampler(settings.contestant, settings.n_active)
-                ),
-            ],
+            stack(
+                settings.n_features,
+                settings.n_labels,
+                settings.hidden,
+                sampler(settings.contestant, settings.n_active),
+            ),
             seed=settings.seed,
             threads=settings.threads,
         )
         self.x = (train.indptr, train.ids, train.values)
         self.y = (train.label_indptr, train.labels)
-        self.test = _matrix(test, settings)
+        self.test = matrices.features(test, settings.n_features)
         self.active: list[float] = []
         steps = settings.epochs * -(-settings.rows // settings.batch_size)
         engine.core(self.network).begin_fit(steps)
 
-    def epoch(self, watch: Callable[[int], None]) -> None:
+    def epoch(self, watch: Watch) -> None:
         """Train on every row, tables included."""
         core = engine.core(self.network)
         begin_at_frequencies(self.network, self.y)
@@ -81,20 +83,24 @@ class SlideNet:
 
     def best(self) -> bytes:
         """Predict exactly, by all labels."""
-        k = min(self.settings.k, self.settings.n_labels)
-        found = self.network.predict_topk(self.test, k).labels
-        missing = ((0, 0), (0, self.settings.k - k))
-        return np.pad(found, missing, constant_values=-1).tobytes()
+        return best(self.network, self.test, self.settings)
 
     def facts(self) -> dict[str, Any]:
         """Return the share of outputs computed, and how often the sampler finds the best."""
-        recall = self.network.sampling_recall(self.test[:PROBE_ROWS], k=1)
         return {
             "active_fraction": float(np.mean(self.active)),
-            "recall_at_1": recall if np.isfinite(recall) else None,
+            "recall_at_1": recall([self.network], self.test),
         }
 
 
-def _matrix(rows: Rows, settings: Settings) -> csr_array[Any]:
-    shape = (len(rows.indptr) - 1, settings.n_features)
-    return csr_array((rows.values, rows.ids, rows.indptr), shape=shape)
+def best(model: Network | Ensemble, test: csr_array[Any], settings: Settings) -> bytes:
+    """Predict the `k` labels of each row, with -1 where there are not as many labels."""
+    k = min(settings.k, settings.n_labels)
+    missing = ((0, 0), (0, settings.k - k))
+    return np.pad(model.predict_topk(test, k).labels, missing, constant_values=-1).tobytes()
+
+
+def recall(networks: Sequence[Network], test: csr_array[Any]) -> float | None:
+    """Return how often the samplers alone find the best output, if they look for it at all."""
+    mean = np.mean([network.sampling_recall(test[:PROBE_ROWS], k=1) for network in networks])
+    return float(mean) if np.isfinite(mean) else None

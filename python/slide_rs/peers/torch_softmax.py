@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ import torch  # type: ignore[import-not-found, unused-ignore]
 import torch.nn.functional as F  # type: ignore[import-not-found, unused-ignore]
 from numpy.typing import NDArray
 
-from .course import Course, Settings
+from .course import Course, Settings, Watch
 from .rows import Rows, flat
 
 __all__ = ["SoftmaxNet", "make"]
@@ -178,7 +177,7 @@ class SoftmaxNet:
         self.step = 0
         self.active: list[float] = []
 
-    def epoch(self, watch: Callable[[int], None]) -> None:
+    def epoch(self, watch: Watch) -> None:
         """Train on every row once, in random order."""
         order, size = self.random.permutation(self.train.size), self.settings.batch_size
         for start in range(0, len(order), size):
