@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from slide_rs.bench_table import Summary
-from slide_rs.contestants import SLIDE
+from slide_rs.contestants import CONTESTANTS
 
 __all__ = ["check", "limits", "picture"]
 
@@ -49,7 +49,8 @@ def picture(summaries: Sequence[Summary], title: str, path: str) -> None:
     shown = [summary for summary in summaries if summary.done]
     for place, summary in enumerate(shown):
         seconds, precision = zip(*summary.curve(), strict=True)
-        style = "o-" if summary.name in SLIDE else "s--"
+        ours = CONTESTANTS[summary.name].needs == "slide_rs"
+        style = "o-" if ours else "s--"
         axes.plot(seconds, precision, style, color=f"C{place}", linewidth=2, label=summary.name)
     axes.set_xscale("log")
     axes.set_ylim(*limits([value for summary in shown for _, value in summary.curve()]))

@@ -49,16 +49,18 @@ class Contestant:
     name: str
     module: str
     needs: str
-    #: Whether it trains in epochs, and so has a learning curve.
+    #: Whether it trains in as many epochs as asked for, and so has a learning curve.
     epochs: bool = True
 
 
-#: The networks of slide_rs, by sampler.
+#: The networks of slide_rs that are trained alone, by sampler.
 SLIDE = ("lsh", "uniform", "in_batch", "full")
-#: All that there are. ``torch_relu`` is what is usual in PyTorch; ``torch_dense`` is our network.
+#: All that there are. ``model`` is what ``slide-rs train`` makes; ``torch_relu`` is what is usual
+#: in PyTorch; ``torch_dense`` is our network.
 CONTESTANTS = {
     contestant.name: contestant
     for contestant in (
+        Contestant("model", "slide_model", "slide_rs", epochs=False),
         *(Contestant(name, "slide_net", "slide_rs") for name in SLIDE),
         Contestant("torch_dense", "torch_softmax", "torch"),
         Contestant("torch_sampled", "torch_softmax", "torch"),

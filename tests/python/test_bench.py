@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from slide_rs import bench, contestants, datasets, layers, metrics, network, samplers
+from slide_rs import Ensemble, bench, contestants, datasets, layers, metrics, network, samplers
 from slide_rs.bench_data import prepare
 from slide_rs.cli import main
 from slide_rs.contestants import Outcome
@@ -84,6 +84,34 @@ def test_what_is_judged_is_what_the_network_predicts(
     assert list(wanted) == ["p@1", "p@3", "p@5", "psp@1", "psp@3", "psp@5"]
     assert {name: row[name] for name in wanted} == wanted
     assert row["facts"]["active_fraction"] == np.mean(history["active_fraction"])
+
+
+def test_the_model_is_what_train_makes_when_nothing_is_said(
+    files: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # Sizes of the other contestants are not its sizes.
+    assert main(["bench", *files, *QUICK, "--only", "model", "--seed", "5", "--json"]) == 0
+    (row,) = json.loads(capfd.readouterr().out)["contestants"]
+    train, test = (datasets.read_xmc(path) for path in files)
+    model = Ensemble(
+        [layers.SparseInput(300), layers.Dense(192), layers.SampledDense(60)],
+        seed=5,
+    )
+    histories = model.fit(train.X, train.Y, verbose=False)
+    weights = metrics.inv_propensity(train.Y)
+    wanted = model.evaluate(test.X, test.Y, contestants.METRICS, inv_propensity=weights)
+    assert {name: row[name] for name in wanted} == wanted
+    shares = [history["active_fraction"] for history in histories]
+    assert row["facts"]["active_fraction"] == pytest.approx(np.mean(shares))
+    assert row["facts"]["members"] == 3
+    assert row["facts"]["predict_seconds"] > 0
+    assert len(row["curve"]) == 1
+    saved = str(tmp_path / "model")
+    assert main(["train", files[0], "--seed", "5", "--out", saved]) == 0
+    made = Ensemble.load(saved).evaluate(
+        test.X, test.Y, contestants.METRICS, inv_propensity=weights
+    )
+    assert made == wanted
 
 
 def test_without_a_test_file_a_tenth_is_held_out_by_the_seed(
@@ -179,6 +207,14 @@ def test_what_would_take_too_long_is_skipped_by_its_first_rows(
     line = capfd.readouterr().out.splitlines()[-1]
     assert line.startswith("full          skipped: would train for about ")
     assert line.endswith("above the limit of 1e-06 s")
+
+
+def test_a_model_that_would_take_too_long_is_skipped_after_a_pass(
+    files: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", *files, "--only", "model", "--limit", "0.000001"]) == bench.FAILED
+    line = capfd.readouterr().out.splitlines()[-1]
+    assert line.startswith("model         skipped: would train for about ")
 
 
 @pytest.mark.parametrize(

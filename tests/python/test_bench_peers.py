@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from slide_rs import Ensemble, datasets, layers
 from slide_rs.peers.course import Course, Settings, run
 from slide_rs.peers.rows import Rows
+from slide_rs.peers.slide_model import FirstPass
 
 LABELS, WIDTH = 20, 8
 
@@ -71,7 +73,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return tick
 
 
-@pytest.mark.parametrize("name", ["course", "rows", "slide_net"])
+@pytest.mark.parametrize("name", ["course", "matrices", "rows", "slide_net"])
 def test_examples_of_a_module_print_what_they_say(name: str) -> None:
     module = importlib.import_module(f"slide_rs.peers.{name}")
     failed, _ = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
@@ -139,6 +141,18 @@ def rows(count: int = 30) -> Rows:
         np.arange(0, 2 * count + 1, 2),
         labels.ravel().astype(np.int32),
     )
+
+
+def test_the_first_pass_of_the_first_network_stands_for_all() -> None:
+    data = datasets.make_xmc(500, n_features=300, n_labels=40, seed=0)
+    stack = [layers.SparseInput(300), layers.Dense(8), layers.SampledDense(40)]
+    heard: list[tuple[int, int]] = []
+    first = FirstPass(lambda done, passes=1: heard.append((done, passes)), rows=500, members=2)
+    Ensemble(stack, n_members=2).fit(data.X, data.Y, epochs=3, callbacks=[first], verbose=False)
+    assert {passes for _, passes in heard} == {6}
+    done = [rows for rows, _ in heard]
+    assert done == sorted(done)
+    assert done.count(500) == 1
 
 
 def test_with_all_labels_drawn_the_sampled_loss_is_the_dense_one() -> None:

@@ -1,9 +1,9 @@
 """The contestants of ``slide-rs bench``, each run in a process of its own.
 
 That process may belong to an interpreter that has PyTorch or omikuji and no slide_rs, and loads
-this package by its path. So nothing here imports slide_rs, but for the module that trains its
-networks; nothing but that and the module on PyTorch needs NumPy; and what a contestant needs is
-imported with its module, in the child alone.
+this package by its path. So nothing here imports slide_rs, but for the two modules that train what
+it makes; the one on omikuji needs no NumPy, and the one on PyTorch no SciPy; and what a contestant
+needs is imported with its module, in the child alone.
 """
 
 from __future__ import annotations
