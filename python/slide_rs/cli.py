@@ -202,7 +202,8 @@ def _add_bench(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--only",
         metavar="LIST",
-        help=f"of {','.join(contestants.CONTESTANTS)}; all but torch_relu when not given",
+        help=f"of {','.join(contestants.CONTESTANTS)}; all but torch_relu and neighbours when not "
+        "given",
     )
     counts = verb.add_argument_group("sizes")
     for option, text in (

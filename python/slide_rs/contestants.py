@@ -66,9 +66,11 @@ CONTESTANTS = {
         Contestant("torch_sampled", "torch_softmax", "torch"),
         Contestant("torch_relu", "torch_softmax", "torch"),
         Contestant("omikuji", "omikuji_trees", "omikuji", epochs=False),
+        Contestant("neighbours", "nearest", "scipy", epochs=False),
     )
 }
-DEFAULT = tuple(name for name in CONTESTANTS if name != "torch_relu")
+#: Not ``neighbours``: its time grows with the product of the rows of both files.
+DEFAULT = tuple(name for name in CONTESTANTS if name not in ("torch_relu", "neighbours"))
 
 
 @dataclass(frozen=True, slots=True)

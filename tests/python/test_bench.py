@@ -217,6 +217,18 @@ def test_a_model_that_would_take_too_long_is_skipped_after_a_pass(
     assert line.startswith("model         skipped: would train for about ")
 
 
+def test_neighbours_run_if_named_only(files: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert "model" in contestants.DEFAULT
+    assert "neighbours" not in contestants.DEFAULT
+    assert main(["bench", *files, "--only", "neighbours", "--json"]) == 0
+    (row,) = json.loads(capfd.readouterr().out)["contestants"]
+    assert row["facts"].keys() == {"neighbours", "predict_seconds"}
+    assert row["versions"].keys() == {"scipy"}
+    assert row["total_seconds"] > row["build_seconds"] > 0
+    # Chance is 1 / 60 for each label of a row.
+    assert row["p@1"] > 0.1
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

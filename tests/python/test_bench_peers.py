@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from slide_rs import Ensemble, datasets, layers
+from slide_rs.peers import nearest
 from slide_rs.peers.course import Course, Settings, run
 from slide_rs.peers.rows import Rows
 from slide_rs.peers.slide_model import FirstPass
@@ -73,7 +76,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return tick
 
 
-@pytest.mark.parametrize("name", ["course", "matrices", "rows", "slide_net"])
+@pytest.mark.parametrize("name", ["course", "matrices", "nearest", "rows", "slide_net"])
 def test_examples_of_a_module_print_what_they_say(name: str) -> None:
     module = importlib.import_module(f"slide_rs.peers.{name}")
     failed, _ = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
@@ -141,6 +144,75 @@ def rows(count: int = 30) -> Rows:
         np.arange(0, 2 * count + 1, 2),
         labels.ravel().astype(np.int32),
     )
+
+
+def whole(count: int, seed: int) -> tuple[Rows, list[NDArray[np.float64]]]:
+    """Return rows of small whole numbers, some below 0, and the same as dense matrices.
+
+    Their products are exact in any order, and many are equal.
+    """
+    random = np.random.default_rng(seed)
+    x = random.integers(-1, 4, (count, 40)) * (random.random((count, 40)) < 0.1)
+    y = random.random((count, LABELS)) < 0.1
+    parts = []
+    for dense in (x, y):
+        indptr = np.concatenate(([0], np.count_nonzero(dense, axis=1).cumsum()))
+        parts.append((indptr.astype(np.int32), np.nonzero(dense)[1].astype(np.int32)))
+    values = x[x != 0].astype(np.float32)
+    return Rows(*parts[0], values, *parts[1]), [x.astype(np.float64), y.astype(np.float64)]
+
+
+def by_brute_force(x: Any, y: Any, test: Any, k: int) -> NDArray[np.int32]:
+    found = np.full((len(test), k), -1, dtype=np.int32)
+    for row, products in enumerate(test @ x.T):
+        near = np.lexsort((np.arange(len(x)), -products))[: nearest.NEIGHBOURS]
+        near = near[products[near] > 0]
+        votes = products[near] @ y[near]
+        best = np.lexsort((np.arange(len(votes)), -votes))[:k]
+        best = best[votes[best] > 0]
+        found[row, : len(best)] = best
+    return found
+
+
+@pytest.mark.parametrize("most", [1, 500, 1 << 23])
+def test_neighbours_are_those_of_brute_force_however_many_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(nearest, "MOST_COSINES", most)
+    (train, dense), (test, others) = whole(300, 0), whole(90, 1)
+    for part, written in (("train", train), ("test", test)):
+        written.write(tmp_path, part)
+    peer = nearest.make(course(tmp_path, contestant="neighbours", rows=300))
+    peer.epoch(lambda done, passes=1: None)
+    found = np.frombuffer(peer.best(), dtype=np.int32).reshape(90, 5)
+    wanted = by_brute_force(*dense, others[0], 5)
+    assert (wanted < 0).any()
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_no_part_has_more_cosines_than_are_held_but_for_a_single_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nearest, "MOST_COSINES", 500)
+    x, test = (csr_array(whole(count, count)[1][0]) for count in (300, 90))
+    by_feature = x.T.tocsr()
+    bounds = list(nearest.parts(test, by_feature))
+    assert [row for start, stop in bounds for row in range(start, stop)] == list(range(90))
+    assert len(bounds) < 90
+    for start, stop in bounds:
+        assert (test[start:stop] @ by_feature).nnz <= 500 or stop == start + 1
+
+
+def test_neighbours_that_would_take_too_long_are_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearest, "MOST_COSINES", 1)
+    for part in ("train", "test"):
+        whole(30, 0)[0].write(tmp_path, part)
+    run(course(tmp_path, contestant="neighbours", epochs=1, limit=1e-9), nearest.make, {})
+    found = json.loads((tmp_path / "result.json").read_text())
+    assert found["status"] == "skipped"
+    assert found["note"].startswith("would predict for about ")
 
 
 def test_the_first_pass_of_the_first_network_stands_for_all() -> None:
