@@ -6,7 +6,7 @@ import math
 
 from slide_rs.config import NetworkConfig
 
-__all__ = ["batch_size", "epochs", "held_out", "members"]
+__all__ = ["batch_size", "epochs", "held_out", "members", "postings"]
 
 #: Neurons of the hidden layer that the command line builds.
 HIDDEN = 192
@@ -67,3 +67,16 @@ def held_out(n_rows: int) -> int:
     """
     spare = min(n_rows // 20, 1000)
     return spare if spare >= 20 else 0
+
+
+def postings(units: int) -> int:
+    """Return how many weights of classifiers are read to find labels by features alone.
+
+    A twentieth of the labels, so that no more than these are looked at, but enough for small sets.
+
+    Examples
+    --------
+    >>> postings(100_000), postings(100)
+    (5000, 1000)
+    """
+    return max(units // 20, 1000)

@@ -15,7 +15,6 @@ from slide_rs import (
     checks,
     defaults,
     evaluation,
-    metrics,
     prediction,
     shortlists,
     subsets,
@@ -33,7 +32,8 @@ from slide_rs.layers import Layer
 from slide_rs.memory import limit
 from slide_rs.network import METRICS, Network
 from slide_rs.optim import Optimizer
-from slide_rs.ranker import LOOKED_AT, SHORTLIST, WEIGHT, WEIGHTS, Classifiers, Ranker
+from slide_rs.ranker import LOOKED_AT, SHORTLIST, WEIGHT, Classifiers, Ranker
+from slide_rs.ranking import Task, best_weight
 from slide_rs.samplers import LSH
 from slide_rs.topk import TopK
 
@@ -207,43 +207,21 @@ class Ensemble:
         if settings is None or not isinstance(x, tuple):
             self._calibrate(*apart)
             return
-        proposed = np.full((n_rows(x), min(settings.shortlist, units)), -1, dtype=np.int32)
-        for start, stop, part in shortlists.chunks(x):
-            found = shortlists.propose(self._cores(), part, proposed.shape[1], self._quick())
-            proposed[start:stop] = found.labels
+        sizes = self.config.input.in_features, units
+        task = Task(x, y, sizes, settings, self.config.seed, self._members[0]._threads)
+        every = np.arange(n_rows(x), dtype=np.int64)
+        kept = np.setdiff1d(every, held)
+        wrong = task.wrong(self._cores(), self._quick(), kept)
         weight = WEIGHT if settings.weight is None else settings.weight
         if len(held):
-            kept = np.setdiff1d(np.arange(n_rows(x), dtype=np.int64), held)
-            own = subsets.take(x, kept), subsets.labels_of(y, kept)
-            trained = self._trained(*own, proposed[kept], settings)
+            trained = task.train(wrong, kept)
             if settings.weight is None:
-                weight = self._best_weight(*apart, trained)
+                chunks = shortlists.chunks(apart[0])
+                parts = [self._scored(part, self._quick(), trained) for _, _, part in chunks]
+                weight = best_weight(parts, evaluation.as_csr(apart[1], units))
             self._classifiers, self._weight = trained, weight
             self._calibrate(*apart)
-        self._classifiers, self._weight = self._trained(x, y, proposed, settings), weight
-
-    def _trained(
-        self, x: Features, y: Labels, proposed: NDArray[np.int32], settings: Ranker
-    ) -> Classifiers:
-        listed = shortlists.flat(proposed, proposed >= 0)
-        sizes = self.config.input.in_features, self.config.output.units
-        seed, threads = self.config.seed, self._members[0]._threads
-        return Classifiers.fit(x, y, listed, sizes, settings, seed=seed, threads=threads)
-
-    def _best_weight(self, x: Features, y: Labels, trained: Classifiers) -> float:
-        """Return the weight by rule, or the best of lesser ones where none at all is better.
-
-        A thousand rows do not tell 2 from 4; that a ranker harms, they do. It is judged by nDCG@5.
-        """
-        k = min(LOOKED_AT, self.config.output.units)
-        truth = evaluation.as_csr(y, self.config.output.units)
-        parts = [self._scored(part, self._quick(), trained) for _, _, part in shortlists.chunks(x)]
-
-        def judged(weight: float) -> float:
-            top = shortlists.stacked([shortlists.weighed(*part, weight, k) for part in parts], k)
-            return metrics.ndcg_at_k(truth, evaluation.widened(top, LOOKED_AT), LOOKED_AT)
-
-        return WEIGHT if judged(WEIGHT) >= judged(0.0) else max(WEIGHTS, key=judged)
+        self._classifiers, self._weight = task.train(wrong, every), weight
 
     def _calibrate(self, x: Features, y: Labels) -> None:
         """Learn how often the best labels of rows are right that were not trained on."""
@@ -325,11 +303,11 @@ class Ensemble:
         parts = []
         for _, _, part in shortlists.chunks(x):
             top, said = self._scored(part, mode, self._classifiers)
-            ranked = shortlists.weighed(top, said, self._weight, min(k, top.labels.shape[1]))
-            if k > ranked.labels.shape[1]:
+            ranked = shortlists.weighed(top, said, self._weight, min(k, self._listed()))
+            if k > self._listed():
                 # Beyond the shortlist the order is that of the networks.
-                longer = shortlists.propose(self._cores(), part, k, mode)
-                ranked = shortlists.followed(ranked, longer)
+                labels, scores = shortlists.propose(self._cores(), part, k, mode)
+                ranked = shortlists.followed(ranked, TopK(labels[:, :k], scores[:, :k]))
             parts.append(ranked)
         return shortlists.stacked(parts, k)
 
@@ -337,13 +315,19 @@ class Ensemble:
         self, x: Features, mode: str, trained: Classifiers | None
     ) -> tuple[TopK, NDArray[np.float32]]:
         """Return shortlists, whose length never depends on what is asked for, and their scores."""
-        wanted = SHORTLIST if self._ranker is None else self._ranker.shortlist
-        top = shortlists.propose(self._cores(), x, min(wanted, self.config.output.units), mode)
+        wanted, units = self._listed(), self.config.output.units
+        others = None if trained is None else trained.propose(x, wanted, defaults.postings(units))
+        top = shortlists.propose(self._cores(), x, wanted, mode, others)
         said = np.zeros(top.scores.shape, dtype=np.float32)
         if trained is not None:
             found = top.labels >= 0
             said[found] = trained.score(x, shortlists.flat(top.labels, found))
         return top, said
+
+    def _listed(self) -> int:
+        """Return how many labels are proposed for a row by each network."""
+        wanted = SHORTLIST if self._ranker is None else self._ranker.shortlist
+        return min(wanted, self.config.output.units)
 
     def _cores(self) -> list[Any]:
         """Return the networks that were trained: after Ctrl-C the others would only add noise."""
@@ -389,10 +373,6 @@ class Ensemble:
     def __repr__(self) -> str:
         ranked = "no ranker" if self._classifiers is None else f"{self.ranker}"
         return f"<slide_rs.Ensemble of {len(self._members)} x {self._members[0]!r}, {ranked}>"
-
-
-def _or(given: float | None, rule: float) -> float:
-    return rule if given is None else given
 
 
 def _from_bytes(content: bytes, threads: int | None) -> Ensemble:

@@ -18,7 +18,7 @@ __all__ = ["Classifiers", "Ranker"]
 MOST = 1e30
 
 #: The weight of the ranker, and those that are tried where held-out rows are worse with it.
-WEIGHT, WEIGHTS = 4.0, (0.0, 1.0, 2.0)
+WEIGHT, WEIGHTS = 5.0, (0.0, 1.0, 2.0)
 #: Labels that networks propose where there is no ranker to say how many.
 SHORTLIST = 50
 #: Labels of each held-out row that calibration looks at.
@@ -38,8 +38,8 @@ class Ranker:
     Parameters
     ----------
     weight : float, optional
-        When not given, 4, or the best of 0, 1 and 2 by nDCG@5 where held-out rows are better
-        without a ranker than with 4.
+        When not given, 5, or the best of 0, 1 and 2 by nDCG@5 where held-out rows are better
+        without a ranker than with 5.
     shortlist : int
         Labels that the networks propose for a row.
     cost : float
@@ -145,6 +145,26 @@ class Classifiers:
     def score(self, x: Features, candidates: Labels) -> NDArray[np.float32]:
         """Return the score of each candidate of each row, in their order."""
         return self._core.score(x, candidates)
+
+    def propose(self, x: Features, k: int, most: int) -> NDArray[np.int32]:
+        """Return the `k` labels of each row with the greatest scores, found by an inverted index.
+
+        Parameters
+        ----------
+        x : Features
+            Rows of features.
+        k : int
+            Labels of a row.
+        most : int
+            Weights that are read for a row, shared among its features; the greatest of each
+            feature come first.
+
+        Returns
+        -------
+        array of int32, shape (n, k)
+            Labels, best first; -1 where no more were found.
+        """
+        return self._core.propose(x, k, most)
 
     def arrays(
         self,

@@ -18,8 +18,14 @@ __all__ = ["chunks", "flat", "followed", "log_softmax", "ordered", "propose", "s
 CHUNK = 8192
 
 
-def propose(cores: Sequence[_core.Network], x: Features, k: int, mode: str) -> TopK:
-    """Return the `k` labels that are likeliest by the mean of the networks' log probabilities.
+def propose(
+    cores: Sequence[_core.Network],
+    x: Features,
+    k: int,
+    mode: str,
+    others: NDArray[np.int32] | None = None,
+) -> TopK:
+    """Return what networks propose, by the mean of their log probabilities.
 
     Each network proposes its best `k`; all of them score what any of them proposed, and take a
     softmax over that.
@@ -34,12 +40,20 @@ def propose(cores: Sequence[_core.Network], x: Features, k: int, mode: str) -> T
         At most the number of labels.
     mode : {"exact", "lsh"}
         How each network finds its best.
+    others : array of int32, shape (n, m), optional
+        Labels that are proposed as well; -1 where there are fewer.
+
+    Returns
+    -------
+    TopK
+        All that was proposed, best first: `k` for each network and `m`, padded with -1.
     """
     found = [core.predict_topk(x, k, mode) for core in cores]
-    if len(found) == 1:
+    if len(found) == 1 and others is None:
         labels, scores = found[0]
         return TopK(labels, log_softmax(scores))
-    together = np.sort(np.concatenate([labels for labels, _ in found], axis=1), axis=1)
+    parts = [labels for labels, _ in found] + ([] if others is None else [others])
+    together = np.sort(np.concatenate(parts, axis=1), axis=1)
     fresh = together >= 0
     fresh[:, 1:] &= together[:, 1:] != together[:, :-1]
     # What is no label of its row goes behind all labels, so that rows are lists again.
@@ -49,7 +63,8 @@ def propose(cores: Sequence[_core.Network], x: Features, k: int, mode: str) -> T
         scores = np.full(together.shape, -np.inf, dtype=np.float32)
         scores[fresh] = core.score(x, candidates)
         mean += log_softmax(scores) / np.float32(len(cores))
-    return ordered(TopK(np.where(fresh, together, np.int32(-1)), mean), k)
+    top = TopK(np.where(fresh, together, np.int32(-1)), mean)
+    return ordered(top, together.shape[1])
 
 
 def flat(labels: NDArray[np.int32], kept: NDArray[np.bool_]) -> Labels:
@@ -62,7 +77,10 @@ def flat(labels: NDArray[np.int32], kept: NDArray[np.bool_]) -> Labels:
     [[0, 2, 3], [3, 1, 2]]
     """
     indptr = np.concatenate(([0], np.cumsum(kept.sum(axis=1), dtype=np.int64)))
-    return indptr, labels[kept].astype(np.int64)
+    found = labels[kept]
+    if len(found) > np.iinfo(np.int32).max:
+        return indptr, found.astype(np.int64)
+    return indptr.astype(np.int32), found
 
 
 def ordered(top: TopK, k: int) -> TopK:

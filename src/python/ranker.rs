@@ -1,12 +1,13 @@
 //! Classifiers that order shortlists, as a Python class.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::ranker::{self, Classifiers, Options};
+use crate::ranker::{self, Classifiers, Options, Postings};
 
 use super::arrays::{FeatureArrays, Pattern};
 use super::pool::Pool;
@@ -19,6 +20,8 @@ const TICK: Duration = Duration::from_millis(50);
 #[pyclass(frozen, name = "Ranker", module = "slide_rs._core")]
 pub(super) struct PyRanker {
     classifiers: Classifiers,
+    /// Made when they are first wanted.
+    postings: OnceLock<Postings>,
     pool: Pool,
 }
 
@@ -57,7 +60,7 @@ impl PyRanker {
             let go_on = || watch.go_on();
             ranker::fit(&x, n_features, &y, &shortlist, n_labels, &options, go_on)
         })?;
-        Ok(Self { classifiers, pool })
+        Ok(Self { classifiers, postings: OnceLock::new(), pool })
     }
 
     /// Puts classifiers together from the arrays that `parts` returned.
@@ -76,7 +79,7 @@ impl PyRanker {
         let features = features.as_array().iter().map(|&feature| feature as u32).collect();
         let (weights, biases) = (weights.as_array().to_vec(), biases.as_array().to_vec());
         let classifiers = Classifiers::from_parts(n_features, bounds, features, weights, biases)?;
-        Ok(Self { classifiers, pool: Pool::new(threads)? })
+        Ok(Self { classifiers, postings: OnceLock::new(), pool: Pool::new(threads)? })
     }
 
     /// Where the weights of each label begin, their features, the weights, and the biases.
@@ -114,6 +117,33 @@ impl PyRanker {
         let candidates = candidates.view("candidates", self.classifiers.len())?;
         let score = |watch: &Watch| self.classifiers.score(&x, &candidates, || watch.go_on());
         Ok(watched(py, &self.pool, score)?.into_pyarray(py))
+    }
+
+    /// The labels of each row with the greatest scores among those that `most` weights speak of.
+    fn propose<'py>(
+        &self,
+        py: Python<'py>,
+        x: FeatureArrays<'_>,
+        k: usize,
+        most: usize,
+    ) -> PyResult<Bound<'py, PyArray2<i32>>> {
+        let x = x.view(self.classifiers.n_features())?;
+        let propose = |watch: &Watch| self.postings().propose(&x, k, most, || watch.go_on());
+        watched(py, &self.pool, propose)?.into_pyarray(py).reshape([x.len(), k])
+    }
+}
+
+impl PyRanker {
+    /// Two threads at once may both make them, and one waits for neither: making them is work for
+    /// the pool, whose threads must not wait for each other.
+    fn postings(&self) -> &Postings {
+        match self.postings.get() {
+            Some(made) => made,
+            None => {
+                let made = Postings::new(&self.classifiers);
+                self.postings.get_or_init(|| made)
+            }
+        }
     }
 }
 

@@ -61,21 +61,33 @@ impl Solver {
         self.order.clear();
         self.order.extend(0..self.instances.len() as u32);
         self.bias = 0.0;
+        let (mut order, mut far) = (std::mem::take(&mut self.order), f64::INFINITY);
         for pass in 0..options.passes {
             let mut rng = Rng::new(options.seed, Stream::Ranker, pass as u64, label as u64);
-            rng.shuffle(&mut self.order);
-            if self.pass(rows, options.cost) <= f64::from(options.tolerance) {
+            rng.shuffle(&mut order);
+            let greatest = self.pass(rows, options.cost, &mut order, far);
+            if greatest > f64::from(options.tolerance) {
+                far = greatest;
+            } else if order.len() == self.instances.len() {
                 break;
+            } else {
+                // What was left out must agree as well.
+                order.clear();
+                order.extend(0..self.instances.len() as u32);
+                far = f64::INFINITY;
             }
         }
+        self.order = order;
     }
 
-    /// Moves every dual variable once; returns the greatest gradient that one could follow.
-    fn pass(&mut self, rows: &UnitRows, cost: f32) -> f64 {
+    /// Moves every dual variable of `order` once; returns the greatest gradient that one could
+    /// follow. Those at zero that would have to fall by more than `far`, which was the greatest of
+    /// the pass before, leave `order`: "shrinking", Algorithm 3 of Hsieh et al.
+    fn pass(&mut self, rows: &UnitRows, cost: f32, order: &mut Vec<u32>, far: f64) -> f64 {
         // The squared hinge adds this to the diagonal of the dual's matrix.
         let diagonal = 0.5 / f64::from(cost);
         let mut greatest = 0.0_f64;
-        for &instance in &self.order {
+        order.retain(|&instance| {
             let (row, sign) = self.instances[instance as usize];
             let (ids, values) = rows.row(row as usize);
             let dual = &mut self.duals[instance as usize];
@@ -84,7 +96,7 @@ impl Solver {
             let gradient = sign * score - 1.0 + *dual * diagonal;
             // At zero a dual variable can only grow.
             if *dual == 0.0 && gradient >= 0.0 {
-                continue;
+                return gradient <= far;
             }
             greatest = greatest.max(gradient.abs());
             // The row is one long, unless it is empty, and so is its bias.
@@ -96,7 +108,8 @@ impl Solver {
                 self.weights[id as usize] += change * value;
             }
             self.bias += step;
-        }
+            true
+        });
         greatest
     }
 

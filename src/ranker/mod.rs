@@ -10,11 +10,13 @@
 mod dual;
 mod fit;
 mod instances;
+mod postings;
 mod score;
 
 use crate::error::{Error, Result};
 
 pub use fit::fit;
+pub use postings::Postings;
 
 /// Most features, and most labels.
 const MOST_COLUMNS: usize = i32::MAX as usize;

@@ -157,3 +157,68 @@ fn rows_without_features_and_rows_without_labels_are_taken() {
     let scores = classifiers.score(&features, &both, || true).unwrap();
     assert!(scores[3] > scores[1] && scores.iter().all(|score| score.is_finite()));
 }
+
+/// Scores of all labels of all rows, which say nothing of labels without a weight for the row.
+fn all_scores(data: &Data, classifiers: &Classifiers) -> Vec<Vec<(i32, f32)>> {
+    let rows = data.y.0.len() - 1;
+    let bounds: Vec<_> = (0..=rows).map(|row| (row * LABELS) as i64).collect();
+    let ids: Vec<_> = (0..rows).flat_map(|_| 0..LABELS as i64).collect();
+    let every = lists("candidates", (&bounds, &ids), LABELS);
+    let scores = classifiers.score(&data.x(), &every, || true).unwrap();
+    let known = |row: usize, label: usize| {
+        let own = &data.x.1[6 * row..6 * row + 6];
+        classifiers.of(label).0.iter().any(|&id| own.contains(&i64::from(id)))
+    };
+    let row = |(row, scores): (usize, &[f32])| {
+        let labels = (0..LABELS).filter(|&label| known(row, label));
+        labels.map(|label| (label as i32, scores[label])).collect()
+    };
+    scores.chunks(LABELS).enumerate().map(row).collect()
+}
+
+#[test]
+fn postings_find_the_labels_of_the_greatest_scores() {
+    let data = Data::new(150);
+    let classifiers = data.fit(|| true).unwrap();
+    let postings = Postings::new(&classifiers);
+    let found = postings.propose(&data.x(), 4, usize::MAX, || true).unwrap();
+    for (row, mut scores) in all_scores(&data, &classifiers).into_iter().enumerate() {
+        scores.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let own = &found[4 * row..4 * row + 4];
+        for (i, &label) in own.iter().enumerate() {
+            let Some(&(_, wanted)) = scores.get(i) else {
+                assert_eq!(label, -1);
+                continue;
+            };
+            let score = scores.iter().find(|known| known.0 == label).unwrap().1;
+            // The same products in another order: seven roundings of sums below 8.
+            assert!((score - wanted).abs() < 2.0 * 7.0 * 8.0 * f32::EPSILON, "row {row}");
+            assert!(!own[..i].contains(&label));
+        }
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    let again = pool.install(|| postings.propose(&data.x(), 4, usize::MAX, || true).unwrap());
+    assert_eq!(again, found);
+    let stopped = postings.propose(&data.x(), 4, usize::MAX, || false);
+    assert!(matches!(stopped, Err(Error::Stopped)));
+    assert!(postings.propose(&data.x(), 0, 9, || true).unwrap().is_empty());
+}
+
+#[test]
+fn of_long_lists_the_greatest_weights_are_read() {
+    // Feature 0 speaks of labels 0 to 3, feature 1 of label 4 alone.
+    let weights = vec![0.1, 0.4, 0.3, 0.2, 0.5];
+    let bounds = (0..=5).collect();
+    let classifiers =
+        Classifiers::from_parts(2, bounds, vec![0, 0, 0, 0, 1], weights, vec![0.0; 5]).unwrap();
+    let postings = Postings::new(&classifiers);
+    let (indptr, ids) = ([0, 2], [0, 1]);
+    let pattern = lists("X", (&indptr, &ids), 2);
+    let x = Features::Sparse(CsrView::new(pattern, &[1.0, 1.0]).unwrap());
+    let found = |most| postings.propose(&x, 5, most, || true).unwrap();
+    assert_eq!(found(0), [-1; 5]);
+    assert_eq!(found(2), [4, 1, -1, -1, -1]);
+    // Of four the short list needs one, and leaves three to the long one.
+    assert_eq!(found(4), [4, 1, 2, 3, -1]);
+    assert_eq!(found(5), [4, 1, 2, 3, 0]);
+}
