@@ -11,8 +11,8 @@ __all__ = ["batch_size", "epochs", "held_out", "members", "postings"]
 #: Neurons of the hidden layer that the command line builds.
 HIDDEN = 192
 
-#: Networks of an ensemble, unless one has more than so many weights: three then take gigabytes.
-MEMBERS, FEW_WEIGHTS = 3, 1 << 26
+#: Networks of an ensemble, unless one has more than so many weights: two then take gigabytes.
+MEMBERS, FEW_WEIGHTS = 2, 1 << 26
 
 #: Steps below which a network has not settled, whatever the number of rows.
 STEPS = 750
@@ -43,13 +43,13 @@ def epochs(n_rows: int, batch: int) -> int:
 
 
 def members(config: NetworkConfig) -> int:
-    """Return the networks of an ensemble: 3, or 1 of those that are large.
+    """Return the networks of an ensemble: 2, or 1 of those that are large.
 
     Examples
     --------
     >>> from slide_rs.layers import Dense, SampledDense, SparseInput
     >>> members(NetworkConfig([SparseInput(1000), Dense(128), SampledDense(20_000)]))
-    3
+    2
     """
     inputs = [config.input.in_features, *(layer.units for layer in config.hidden)]
     outputs = [*(layer.units for layer in config.hidden), config.output.units]
@@ -72,11 +72,12 @@ def held_out(n_rows: int) -> int:
 def postings(units: int) -> int:
     """Return how many weights of classifiers are read to find labels by features alone.
 
-    A twentieth of the labels, so that no more than these are looked at, but enough for small sets.
+    A twentieth of the labels, so that no more than these are looked at, but enough for small sets
+    and at most 10,000: features that are so frequent tell little.
 
     Examples
     --------
-    >>> postings(100_000), postings(100)
-    (5000, 1000)
+    >>> postings(100), postings(100_000), postings(10_000_000)
+    (1000, 5000, 10000)
     """
-    return max(units // 20, 1000)
+    return min(max(units // 20, 1000), 10_000)

@@ -52,7 +52,7 @@ class Ensemble:
     layers, loss, optimizer, seed, threads : as in `Network`
         Those of each network; their seeds are `seed`, ``seed + 1`` and so on.
     n_members : int, optional
-        Number of networks; by rule 3, or 1 where one has more than 2^26 weights.
+        number of networks; by rule 2, or 1 where one has more than 2^26 weights.
     ranker : Ranker, optional
         How proposals are ordered; None to leave them in the order of the networks.
     max_memory : int or str, optional
@@ -248,7 +248,7 @@ class Ensemble:
             The rows, and how many labels of each.
         mode : {"exact", "lsh"}
             Whether the networks score every label to make a shortlist, or those that their tables
-            find.
+            find. The ranker finds labels by its index in both.
         calibrated : bool
             Return as scores the probability that each label is right, as it was on held-out rows.
 

@@ -18,7 +18,7 @@ __all__ = ["Classifiers", "Ranker"]
 MOST = 1e30
 
 #: The weight of the ranker, and those that are tried where held-out rows are worse with it.
-WEIGHT, WEIGHTS = 5.0, (0.0, 1.0, 2.0)
+WEIGHT, WEIGHTS = 6.0, (0.0, 1.0, 3.0)
 #: Labels that networks propose where there is no ranker to say how many.
 SHORTLIST = 50
 #: Labels of each held-out row that calibration looks at.
@@ -27,21 +27,22 @@ LOOKED_AT = 5
 
 @dataclass(frozen=True, slots=True)
 class Ranker:
-    """How shortlists of an `Ensemble` are ordered.
+    """How shortlists of an `Ensemble` are extended and ordered.
 
     For each label a linear support vector machine over the sparse features, one against the rest,
     is trained on the rows that have the label and on those in whose shortlist it stands wrongly
     (Yu et al., "PECOS: Prediction for Enormous and Correlated Output Spaces", JMLR 2022, section
-    4: matcher-aware negatives). Rows are scaled to length 1. What it says is added to the log
+    4: matcher-aware negatives). Rows are scaled to length 1. Shortlists are what networks propose
+    and what an inverted index of the classifiers finds. What they say is added to the log
     probability of the networks: ``log p + weight * score``.
 
     Parameters
     ----------
     weight : float, optional
-        When not given, 5, or the best of 0, 1 and 2 by nDCG@5 where held-out rows are better
-        without a ranker than with 5.
+        When not given, 6, or the best of 0, 1 and 3 by nDCG@5 where held-out rows are better
+        without a ranker than with 6.
     shortlist : int
-        Labels that the networks propose for a row.
+        Labels that each network proposes for a row, and the classifiers as well.
     cost : float
         What an error costs beside the length of the weights: C of liblinear.
     threshold : float

@@ -19,6 +19,8 @@ __all__ = ["Task", "best_weight", "merged"]
 
 #: When classifiers are good enough to say which labels they take wrongly for those of a row.
 TOLERANCE, PASSES = 0.3, 5
+#: How many times as many labels they propose as the networks do.
+OWN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Task:
         )
         trained = self._train(proposed, rows, quick)
         most = defaults.postings(self.sizes[1])
-        own = [trained.propose(part, k, most) for _, _, part in shortlists.chunks(self.x)]
+        own = [trained.propose(part, OWN * k, most) for _, _, part in shortlists.chunks(self.x)]
         return merged(proposed, np.concatenate(own))
 
     def _train(

@@ -1,9 +1,13 @@
 //! A support vector machine by dual coordinate descent.
 
 use crate::rng::{Rng, Stream};
+use crate::simd::Kernels;
 
 use super::Options;
 use super::instances::UnitRows;
+
+/// How many rows before its use a row is fetched.
+const AHEAD: usize = 3;
 
 /// Trains one classifier at a time.
 ///
@@ -16,6 +20,7 @@ pub(super) struct Solver {
     /// A weight for each feature; all zero between two calls.
     weights: Vec<f32>,
     bias: f64,
+    kernels: Kernels,
     /// Row and sign of each instance.
     instances: Vec<(u32, f32)>,
     duals: Vec<f64>,
@@ -23,10 +28,11 @@ pub(super) struct Solver {
 }
 
 impl Solver {
-    pub(super) fn new(n_features: usize) -> Self {
+    pub(super) fn new(n_features: usize, kernels: Kernels) -> Self {
         Self {
             weights: vec![0.0; n_features],
             bias: 0.0,
+            kernels,
             instances: vec![],
             duals: vec![],
             order: vec![],
@@ -65,9 +71,9 @@ impl Solver {
         for pass in 0..options.passes {
             let mut rng = Rng::new(options.seed, Stream::Ranker, pass as u64, label as u64);
             rng.shuffle(&mut order);
-            let greatest = self.pass(rows, options.cost, &mut order, far);
+            let (greatest, falling) = self.pass(rows, options.cost, &mut order, far);
             if greatest > f64::from(options.tolerance) {
-                far = greatest;
+                far = if falling > 0.0 { falling } else { f64::INFINITY };
             } else if order.len() == self.instances.len() {
                 break;
             } else {
@@ -81,13 +87,19 @@ impl Solver {
     }
 
     /// Moves every dual variable of `order` once; returns the greatest gradient that one could
-    /// follow. Those at zero that would have to fall by more than `far`, which was the greatest of
-    /// the pass before, leave `order`: "shrinking", Algorithm 3 of Hsieh et al.
-    fn pass(&mut self, rows: &UnitRows, cost: f32, order: &mut Vec<u32>, far: f64) -> f64 {
+    /// follow, and the greatest along which one could fall. Those that are zero and would fall
+    /// along a greater one than `far`, that of the pass before, leave `order`: "shrinking",
+    /// Algorithm 3 of Hsieh et al.
+    fn pass(&mut self, rows: &UnitRows, cost: f32, order: &mut Vec<u32>, far: f64) -> (f64, f64) {
         // The squared hinge adds this to the diagonal of the dual's matrix.
         let diagonal = 0.5 / f64::from(cost);
-        let mut greatest = 0.0_f64;
-        order.retain(|&instance| {
+        let (mut greatest, mut falling) = (0.0_f64, 0.0_f64);
+        let mut staying = 0;
+        for at in 0..order.len() {
+            if let Some(&coming) = order.get(at + AHEAD) {
+                rows.fetch(&self.kernels, self.instances[coming as usize].0 as usize);
+            }
+            let instance = order[at];
             let (row, sign) = self.instances[instance as usize];
             let (ids, values) = rows.row(row as usize);
             let dual = &mut self.duals[instance as usize];
@@ -96,9 +108,16 @@ impl Solver {
             let gradient = sign * score - 1.0 + *dual * diagonal;
             // At zero a dual variable can only grow.
             if *dual == 0.0 && gradient >= 0.0 {
-                return gradient <= far;
+                if gradient <= far {
+                    order[staying] = instance;
+                    staying += 1;
+                }
+                continue;
             }
+            order[staying] = instance;
+            staying += 1;
             greatest = greatest.max(gradient.abs());
+            falling = falling.max(gradient);
             // The row is one long, unless it is empty, and so is its bias.
             let moved = (*dual - gradient / (2.0 + diagonal)).max(0.0);
             let step = (moved - *dual) * sign;
@@ -108,9 +127,9 @@ impl Solver {
                 self.weights[id as usize] += change * value;
             }
             self.bias += step;
-            true
-        });
-        greatest
+        }
+        order.truncate(staying);
+        (greatest, falling)
     }
 
     /// Takes out the weights that matter, and leaves zeros.
@@ -196,7 +215,7 @@ mod tests {
         let cost = f64::from(options(0, 0.0).cost);
         let mut gap = f64::INFINITY;
         for passes in [0, 2, 50] {
-            let mut solver = Solver::new(FEATURES);
+            let mut solver = Solver::new(FEATURES, Kernels::detect().unwrap());
             solver.train(&rows, (0, positives, negatives), &options(passes, 0.0));
             let (primal, dual) = objectives(&solver, &rows, cost);
             // Rounded weights are not quite those of the dual variables.
@@ -213,7 +232,7 @@ mod tests {
     #[test]
     fn small_weights_are_left_out_and_the_solver_is_left_empty() {
         let rows = rows(60);
-        let mut solver = Solver::new(FEATURES);
+        let mut solver = Solver::new(FEATURES, Kernels::detect().unwrap());
         let all: Vec<u32> = (0..60).collect();
         let task = (3, &all[..20], &all[20..]);
         let (mut every, mut large, mut again) = (vec![], vec![], vec![]);

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::per_thread::PerThread;
 use crate::rng::{Rng, Stream};
+use crate::simd::Kernels;
 use crate::sparse::{Features, IdLists};
 
 use super::dual::Solver;
@@ -50,7 +51,8 @@ pub fn fit(
     let own = RowsByLabel::new(y, n_labels)?;
     let listed = RowsByLabel::new(shortlist, n_labels)?;
     let mut solvers = PerThread::default();
-    solvers.ensure(|| (Solver::new(n_features), vec![]));
+    let kernels = Kernels::detect()?;
+    solvers.ensure(|| (Solver::new(n_features, kernels), vec![]));
     let mut all = Classifiers::none(n_features);
     for start in (0..n_labels).step_by(BLOCK) {
         if !go_on() {

@@ -1,6 +1,7 @@
 //! Rows as classifiers see them, and which rows each label sees.
 
 use crate::error::{Error, Result};
+use crate::simd::Kernels;
 use crate::sparse::{Features, IdLists};
 
 /// A copy of sparse rows, each scaled to length 1, so that the cost of an error means the same for
@@ -62,6 +63,13 @@ impl UnitRows {
                 self.values.push(value);
             }
         }
+    }
+
+    /// Asks for a row that is to be read soon.
+    pub(super) fn fetch(&self, kernels: &Kernels, row: usize) {
+        let (ids, values) = self.row(row);
+        (kernels.prefetch)(bytemuck::cast_slice(ids));
+        (kernels.prefetch)(values);
     }
 
     /// Features and values of a row, by ascending feature.

@@ -1,11 +1,12 @@
-//! A linear classifier for each label over the sparse features, to order a shortlist.
+//! A linear classifier for each label over the sparse features, to order and extend a shortlist.
 //!
 //! A hidden layer of a few hundred units cannot tell apart what differs in rare features alone. A
 //! classifier over the features themselves can, but one for each label cannot be asked for every
 //! row. So the network finds a shortlist, and classifiers order it. They are trained against what
 //! the network takes for right and is wrong: each sees the rows of its label, and those in whose
 //! shortlist the label stands without being theirs (the "matcher-aware negatives" of Yu et al.,
-//! "PECOS", JMLR 2022, section 4). The loss is the squared hinge, one against the rest.
+//! "PECOS", JMLR 2022, section 4). Their own inverted index finds labels that the network misses
+//! ([`Postings`]). The loss is the squared hinge, one against the rest.
 
 mod dual;
 mod fit;

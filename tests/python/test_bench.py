@@ -103,7 +103,7 @@ def test_the_model_is_what_train_makes_when_nothing_is_said(
     assert {name: row[name] for name in wanted} == wanted
     shares = [history["active_fraction"] for history in histories]
     assert row["facts"]["active_fraction"] == pytest.approx(np.mean(shares))
-    assert row["facts"]["members"] == 3
+    assert row["facts"]["members"] == 2
     assert row["facts"]["predict_seconds"] > 0
     assert len(row["curve"]) == 1
     saved = str(tmp_path / "model")

@@ -132,7 +132,7 @@ def test_the_command_line_refuses_what_is_too_large(
 ) -> None:
     for verb in (["train"], ["compare", "--valid", str(tiny_file)]):
         assert main([*verb, str(tiny_file), "--max-memory", "9 kB"]) != 0
-        found = "3 networks, each of which takes" if verb == ["train"] else "a network that takes"
+        found = "2 networks, each of which takes" if verb == ["train"] else "a network that takes"
         assert f"max_memory: found {found}" in capfd.readouterr().err
         assert main([*verb, str(tiny_file), "--max-memory", "much"]) != 0
         assert capfd.readouterr().err.startswith("slide-rs: --max-memory: found 'much', wanted")
