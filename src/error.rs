@@ -103,9 +103,11 @@ pub enum Error {
         /// Its learning rate.
         lr: f32,
     },
-    /// The system has no room for the network.
-    #[error("a network of these sizes needs {bytes} bytes of memory, more than can be had")]
+    /// The system has no room.
+    #[error("{what} needs {bytes} bytes of memory, more than can be had")]
     Memory {
+        /// For what.
+        what: &'static str,
         /// Bytes of weights, moments and tables.
         bytes: u128,
     },

@@ -82,10 +82,10 @@ fn tables_that_no_memory_can_hold_are_refused_before_they_are_made() {
     let mut network = Network::new(config).unwrap();
     let tables = most_tables();
     let refused = network.ranks(&tables, (&features(&data), None), || true).unwrap_err();
-    assert!(matches!(refused, Error::Memory { bytes } if bytes > least as u128), "{refused}");
+    assert!(matches!(refused, Error::Memory { bytes, .. } if bytes > least as u128), "{refused}");
     let sampler = SamplerConfig::Lsh(LshConfig { tables, ..LshConfig::open() });
     let refused = network.set_sampler(sampler).unwrap_err();
-    assert!(matches!(refused, Error::Memory { bytes } if bytes > least as u128), "{refused}");
+    assert!(matches!(refused, Error::Memory { bytes, .. } if bytes > least as u128), "{refused}");
     assert_eq!(network.config().output.sampler, SamplerConfig::Full {});
 }
 

@@ -22,7 +22,7 @@ from slide_rs.ranker import Classifiers, Ranker
 
 __all__ = ["MOST_MEMBERS", "Parts", "packed", "read", "save", "unpacked"]
 
-_FORMAT = 1
+_FORMAT = 2
 _SETTINGS = "ensemble.json"
 _ARRAYS = ("bounds", "features", "weights", "biases")
 _DTYPES = ("<i8", "<i4", "<f4", "<f4")

@@ -52,7 +52,7 @@ class Ensemble:
     layers, loss, optimizer, seed, threads : as in `Network`
         Those of each network; their seeds are `seed`, ``seed + 1`` and so on.
     n_members : int, optional
-        number of networks; by rule 2, or 1 where one has more than 2^26 weights.
+        Number of networks; by rule 2, or 1 where one has more than 2^26 weights.
     ranker : Ranker, optional
         How proposals are ordered; None to leave them in the order of the networks.
     max_memory : int or str, optional

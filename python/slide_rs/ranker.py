@@ -40,15 +40,17 @@ class Ranker:
     ----------
     weight : float, optional
         When not given, 6, or the best of 0, 1 and 3 by nDCG@5 where held-out rows are better
-        without a ranker than with 6.
+        with 0, the order of the networks alone, than with 6.
     shortlist : int
-        Labels that each network proposes for a row, and the classifiers as well.
+        Labels that each network proposes for a row, and the classifiers as well; in training these
+        propose twice as many.
     cost : float
         What an error costs beside the length of the weights: C of liblinear.
     threshold : float
         Weights nearer to zero are left out (Babbar and Schölkopf, "DiSMEC", WSDM 2017, section 2).
     tolerance : float
-        Passes over the rows of a label end when no dual variable has a greater gradient.
+        Passes over the rows of a label end when no dual variable has a greater gradient, or when
+        there were `max_iter`.
     max_iter : int
         Most passes.
 
@@ -148,24 +150,26 @@ class Classifiers:
         return self._core.score(x, candidates)
 
     def propose(self, x: Features, k: int, most: int) -> NDArray[np.int32]:
-        """Return the `k` labels of each row with the greatest scores, found by an inverted index.
+        """Return the `k` labels of each row for which most speaks of what an index says.
 
         Parameters
         ----------
         x : Features
             Rows of features.
         k : int
-            Labels of a row.
+            Labels of a row, at most as many as there are.
         most : int
-            Weights that are read for a row, shared among its features; the greatest of each
-            feature come first.
+            Weights that are read for a row, shared among its features; those that speak most for
+            a label come first, so that what speaks against it may stay unread: the order is not
+            that of `score`.
 
         Returns
         -------
         array of int32, shape (n, k)
-            Labels, best first; -1 where no more were found.
+            Labels, best first by the sum of what was read; -1 where no more were found.
         """
-        return self._core.propose(x, k, most)
+        k = checks.whole("k", k, 0, self._core.n_labels)
+        return self._core.propose(x, k, checks.whole("most", most, 0, checks.MOST))
 
     def arrays(
         self,

@@ -15,7 +15,7 @@ from slide_rs.labels import Labels
 from slide_rs.ranker import LOOKED_AT, WEIGHT, WEIGHTS, Classifiers, Ranker
 from slide_rs.topk import TopK
 
-__all__ = ["Task", "best_weight", "merged"]
+__all__ = ["Task", "best_weight", "once"]
 
 #: When classifiers are good enough to say which labels they take wrongly for those of a row.
 TOLERANCE, PASSES = 0.3, 5
@@ -45,7 +45,7 @@ class Task:
     threads: int | None = None
 
     def train(self, listed: NDArray[np.int32], rows: NDArray[np.int64]) -> Classifiers:
-        """Train on these rows; `listed` has what is proposed for all, padded with -1."""
+        """Train on these rows; `listed` has what is proposed for all, and -1 anywhere."""
         return self._train(listed, rows, self.settings)
 
     def wrong(
@@ -59,8 +59,11 @@ class Task:
         negatives of the model itself: Xiong et al., "Approximate nearest neighbor negative
         contrastive learning for dense text retrieval", ICLR 2021, section 3).
         """
-        k = min(self.settings.shortlist, self.sizes[1])
-        proposed = np.full((n_rows(self.x), k), -1, dtype=np.int32)
+        units = self.sizes[1]
+        k = min(self.settings.shortlist, units)
+        own = min(OWN * k, units)
+        listed = np.full((n_rows(self.x), k + own), -1, dtype=np.int32)
+        proposed = listed[:, :k]
         for start, stop, part in shortlists.chunks(self.x):
             proposed[start:stop] = shortlists.propose(cores, part, k, mode).labels[:, :k]
         quick = replace(
@@ -69,9 +72,10 @@ class Task:
             max_iter=min(self.settings.max_iter, PASSES),
         )
         trained = self._train(proposed, rows, quick)
-        most = defaults.postings(self.sizes[1])
-        own = [trained.propose(part, OWN * k, most) for _, _, part in shortlists.chunks(self.x)]
-        return merged(proposed, np.concatenate(own))
+        most = defaults.postings(units)
+        for start, stop, part in shortlists.chunks(self.x):
+            listed[start:stop, k:] = trained.propose(part, own, most)
+        return once(listed)
 
     def _train(
         self, listed: NDArray[np.int32], rows: NDArray[np.int64], settings: Ranker
@@ -85,17 +89,19 @@ class Task:
         )
 
 
-def merged(first: NDArray[np.int32], second: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return the labels of both, each once, ascending and mixed with -1.
+def once(listed: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Put -1 in place of what stands in a row before, and the rest in ascending order, in place.
 
     Examples
     --------
-    >>> merged(np.array([[4, 2]], np.int32), np.array([[3, 2]], np.int32))
+    >>> once(np.array([[4, 2, 3, 2]], np.int32))
     array([[ 2, -1,  3,  4]], dtype=int32)
     """
-    both = np.sort(np.concatenate([first, second], axis=1), axis=1)
-    both[:, 1:][both[:, 1:] == both[:, :-1]] = -1
-    return both
+    for start in range(0, len(listed), shortlists.CHUNK):
+        part = listed[start : start + shortlists.CHUNK]
+        part.sort(axis=1)
+        part[:, 1:][part[:, 1:] == part[:, :-1]] = -1
+    return listed
 
 
 def best_weight(

@@ -327,7 +327,11 @@ impl Workspace {
 /// to take a refusal.
 fn check_memory(bytes: u128) -> Result<()> {
     let fits = |bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok();
-    if usize::try_from(bytes).is_ok_and(fits) { Ok(()) } else { Err(Error::Memory { bytes }) }
+    if usize::try_from(bytes).is_ok_and(fits) {
+        Ok(())
+    } else {
+        Err(Error::Memory { what: "a network of these sizes", bytes })
+    }
 }
 
 #[cfg(test)]

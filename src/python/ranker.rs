@@ -119,7 +119,7 @@ impl PyRanker {
         Ok(watched(py, &self.pool, score)?.into_pyarray(py))
     }
 
-    /// The labels of each row with the greatest scores among those that `most` weights speak of.
+    /// The labels of each row with the greatest sums of at most `most` weights.
     fn propose<'py>(
         &self,
         py: Python<'py>,
@@ -128,7 +128,10 @@ impl PyRanker {
         most: usize,
     ) -> PyResult<Bound<'py, PyArray2<i32>>> {
         let x = x.view(self.classifiers.n_features())?;
-        let propose = |watch: &Watch| self.postings().propose(&x, k, most, || watch.go_on());
+        let propose = |watch: &Watch| {
+            let go_on = || watch.go_on();
+            self.postings(go_on)?.propose(&x, k, most, go_on)
+        };
         watched(py, &self.pool, propose)?.into_pyarray(py).reshape([x.len(), k])
     }
 }
@@ -136,14 +139,12 @@ impl PyRanker {
 impl PyRanker {
     /// Two threads at once may both make them, and one waits for neither: making them is work for
     /// the pool, whose threads must not wait for each other.
-    fn postings(&self) -> &Postings {
-        match self.postings.get() {
-            Some(made) => made,
-            None => {
-                let made = Postings::new(&self.classifiers);
-                self.postings.get_or_init(|| made)
-            }
+    fn postings(&self, go_on: impl Fn() -> bool + Sync) -> Result<&Postings> {
+        if let Some(made) = self.postings.get() {
+            return Ok(made);
         }
+        let made = Postings::new(&self.classifiers, go_on)?;
+        Ok(self.postings.get_or_init(|| made))
     }
 }
 

@@ -14,13 +14,15 @@ const AHEAD: usize = 3;
 /// It minimises, over weights w and a bias b that counts as one of them, `(|w|^2 + b^2) / 2 + C sum
 /// max(0, 1 - y (w x + b))^2` by Algorithm 1 of Hsieh et al., "A dual coordinate descent method for
 /// large-scale linear SVM", ICML 2008: each row has a dual variable a >= 0, which is moved at once
-/// to where the dual, given all others, is least.
+/// to where the dual, given all others, is least. Rows that stay at zero are left out after a while
+/// and looked at again at the end; if the passes are over before, they may disagree.
 #[derive(Debug)]
 pub(super) struct Solver {
     /// A weight for each feature; all zero between two calls.
     weights: Vec<f32>,
     bias: f64,
-    kernels: Kernels,
+    /// Asks for floats that are to be read soon.
+    prefetch: fn(&[f32]),
     /// Row and sign of each instance.
     instances: Vec<(u32, f32)>,
     duals: Vec<f64>,
@@ -28,11 +30,11 @@ pub(super) struct Solver {
 }
 
 impl Solver {
-    pub(super) fn new(n_features: usize, kernels: Kernels) -> Self {
+    pub(super) fn new(n_features: usize, kernels: &Kernels) -> Self {
         Self {
             weights: vec![0.0; n_features],
             bias: 0.0,
-            kernels,
+            prefetch: kernels.prefetch,
             instances: vec![],
             duals: vec![],
             order: vec![],
@@ -97,7 +99,7 @@ impl Solver {
         let mut staying = 0;
         for at in 0..order.len() {
             if let Some(&coming) = order.get(at + AHEAD) {
-                rows.fetch(&self.kernels, self.instances[coming as usize].0 as usize);
+                rows.fetch(self.prefetch, self.instances[coming as usize].0 as usize);
             }
             let instance = order[at];
             let (row, sign) = self.instances[instance as usize];
@@ -215,7 +217,7 @@ mod tests {
         let cost = f64::from(options(0, 0.0).cost);
         let mut gap = f64::INFINITY;
         for passes in [0, 2, 50] {
-            let mut solver = Solver::new(FEATURES, Kernels::detect().unwrap());
+            let mut solver = Solver::new(FEATURES, &Kernels::detect().unwrap());
             solver.train(&rows, (0, positives, negatives), &options(passes, 0.0));
             let (primal, dual) = objectives(&solver, &rows, cost);
             // Rounded weights are not quite those of the dual variables.
@@ -232,7 +234,7 @@ mod tests {
     #[test]
     fn small_weights_are_left_out_and_the_solver_is_left_empty() {
         let rows = rows(60);
-        let mut solver = Solver::new(FEATURES, Kernels::detect().unwrap());
+        let mut solver = Solver::new(FEATURES, &Kernels::detect().unwrap());
         let all: Vec<u32> = (0..60).collect();
         let task = (3, &all[..20], &all[20..]);
         let (mut every, mut large, mut again) = (vec![], vec![], vec![]);

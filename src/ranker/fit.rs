@@ -52,7 +52,7 @@ pub fn fit(
     let listed = RowsByLabel::new(shortlist, n_labels)?;
     let mut solvers = PerThread::default();
     let kernels = Kernels::detect()?;
-    solvers.ensure(|| (Solver::new(n_features, kernels), vec![]));
+    solvers.ensure(|| (Solver::new(n_features, &kernels), vec![]));
     let mut all = Classifiers::none(n_features);
     for start in (0..n_labels).step_by(BLOCK) {
         if !go_on() {

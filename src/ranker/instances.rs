@@ -1,7 +1,6 @@
 //! Rows as classifiers see them, and which rows each label sees.
 
 use crate::error::{Error, Result};
-use crate::simd::Kernels;
 use crate::sparse::{Features, IdLists};
 
 /// A copy of sparse rows, each scaled to length 1, so that the cost of an error means the same for
@@ -40,6 +39,9 @@ impl UnitRows {
         }
         let own = &mut self.values[start..];
         let length = own.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
+        if !length.is_finite() {
+            return Err(Error::Changed { name: "X" });
+        }
         // A row of nothing but zeros stays one.
         if length > 0.0 {
             for value in own {
@@ -66,10 +68,10 @@ impl UnitRows {
     }
 
     /// Asks for a row that is to be read soon.
-    pub(super) fn fetch(&self, kernels: &Kernels, row: usize) {
+    pub(super) fn fetch(&self, prefetch: fn(&[f32]), row: usize) {
         let (ids, values) = self.row(row);
-        (kernels.prefetch)(bytemuck::cast_slice(ids));
-        (kernels.prefetch)(values);
+        prefetch(bytemuck::cast_slice(ids));
+        prefetch(values);
     }
 
     /// Features and values of a row, by ascending feature.

@@ -41,8 +41,11 @@ struct Scratch {
 
 impl Postings {
     /// Transposes the weights by counting.
-    #[must_use]
-    pub fn new(of: &Classifiers) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// If `go_on` says no.
+    pub fn new(of: &Classifiers, go_on: impl Fn() -> bool + Sync) -> Result<Self> {
         let mut bounds = vec![0; of.n_features() + 1];
         for &feature in of.features() {
             bounds[feature as usize + 1] += 1;
@@ -53,6 +56,9 @@ impl Postings {
         let mut next = bounds.clone();
         let mut entries = vec![(0, 0.0); of.features().len()];
         for label in 0..of.len() {
+            if label % ROWS == 0 && !go_on() {
+                return Err(Error::Stopped);
+            }
             let (features, weights) = of.of(label);
             for (&feature, &weight) in features.iter().zip(weights) {
                 let place = &mut next[feature as usize];
@@ -68,19 +74,24 @@ impl Postings {
             rest = after;
         }
         let greatest = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-        lists.into_par_iter().for_each(|list| list.sort_unstable_by(greatest));
-        Self { bounds, entries, biases: of.biases().to_vec() }
+        lists.into_par_iter().try_for_each(|list| {
+            list.sort_unstable_by(greatest);
+            if go_on() { Ok(()) } else { Err(Error::Stopped) }
+        })?;
+        Ok(Self { bounds, entries, biases: of.biases().to_vec() })
     }
 
-    /// The `k` labels of each row with the greatest scores among those that at most `most` weights
-    /// speak of; -1 where there are fewer.
+    /// The `k` labels of each row with the greatest sums of what was read for them, at most `most`
+    /// weights for a row, and of their biases; -1 where there are fewer.
     ///
     /// The features of a row share `most`: those with the shortest lists take theirs whole, and
-    /// leave what they do not need to the others.
+    /// leave what they do not need to the others. Of a list that is not read whole, what speaks for
+    /// a label most is read, and what speaks against it is not, so that a sum is no score.
     ///
     /// # Errors
     ///
-    /// If the arrays change during the call, or `go_on` says no.
+    /// If `k` is above the number of labels, there is no room for so many, the arrays change during
+    /// the call, or `go_on` says no.
     pub fn propose(
         &self,
         x: &Features<'_>,
@@ -88,13 +99,24 @@ impl Postings {
         most: usize,
         go_on: impl Fn() -> bool + Sync,
     ) -> Result<Vec<i32>> {
-        let mut found = vec![-1; x.len() * k];
-        let mut scratch = PerThread::<Scratch>::default();
-        scratch.ensure(Scratch::default);
-        for own in scratch.all_mut() {
-            own.sums.resize(self.biases.len(), 0.0);
-            own.seen.resize(self.biases.len(), false);
+        let n_labels = self.biases.len();
+        if k > n_labels {
+            return Err(Error::Range { name: "k", found: k, low: 0, high: n_labels });
         }
+        let mut found = vec![];
+        let wanted = x.len() as u128 * k as u128;
+        if !usize::try_from(wanted).is_ok_and(|n| found.try_reserve_exact(n).is_ok()) {
+            let bytes = 4 * wanted;
+            return Err(Error::Memory { what: "so great a k for so many rows", bytes });
+        }
+        found.resize(x.len() * k, -1);
+        let mut scratch = PerThread::default();
+        // Zeros of the system, so that only those pages are made that are written to.
+        scratch.ensure(|| Scratch {
+            sums: vec![0.0; n_labels],
+            seen: vec![false; n_labels],
+            ..Scratch::default()
+        });
         let stopped = AtomicBool::new(false);
         found.par_chunks_mut(ROWS * k.max(1)).enumerate().try_for_each(|(task, out)| {
             if stopped.load(Ordering::Relaxed) || !go_on() {
@@ -121,9 +143,10 @@ impl Postings {
         unit.load(x, row)?;
         let (ids, values) = unit.row(0);
         lists.clear();
-        lists.extend(ids.iter().zip(values).map(|(&id, &value)| {
-            let id_ = id as usize;
-            (self.bounds[id_ + 1] - self.bounds[id_], id, value)
+        let spoken = ids.iter().zip(values).filter(|&(_, &value)| value != 0.0);
+        lists.extend(spoken.map(|(&id, &value)| {
+            let start = id as usize;
+            (self.bounds[start + 1] - self.bounds[start], id, value)
         }));
         lists.sort_unstable_by_key(|&(length, id, _)| (length, id));
         let mut left = most;
@@ -131,8 +154,10 @@ impl Postings {
         for (i, &(length, id, value)) in lists.iter().enumerate() {
             let read = length.min(left / (count - i));
             left -= read;
-            let start = self.bounds[id as usize];
-            for &(label, weight) in &self.entries[start..start + read] {
+            let own = &self.entries[self.bounds[id as usize]..][..length];
+            // A negative value speaks for labels with negative weights, which are the last.
+            let own = if value < 0.0 { &own[length - read..] } else { &own[..read] };
+            for &(label, weight) in own {
                 let at = label as usize;
                 if !seen[at] {
                     seen[at] = true;

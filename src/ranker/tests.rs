@@ -180,7 +180,7 @@ fn all_scores(data: &Data, classifiers: &Classifiers) -> Vec<Vec<(i32, f32)>> {
 fn postings_find_the_labels_of_the_greatest_scores() {
     let data = Data::new(150);
     let classifiers = data.fit(|| true).unwrap();
-    let postings = Postings::new(&classifiers);
+    let postings = Postings::new(&classifiers, || true).unwrap();
     let found = postings.propose(&data.x(), 4, usize::MAX, || true).unwrap();
     for (row, mut scores) in all_scores(&data, &classifiers).into_iter().enumerate() {
         scores.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -201,7 +201,12 @@ fn postings_find_the_labels_of_the_greatest_scores() {
     assert_eq!(again, found);
     let stopped = postings.propose(&data.x(), 4, usize::MAX, || false);
     assert!(matches!(stopped, Err(Error::Stopped)));
+    assert!(matches!(Postings::new(&classifiers, || false), Err(Error::Stopped)));
     assert!(postings.propose(&data.x(), 0, 9, || true).unwrap().is_empty());
+    for k in [LABELS + 1, usize::MAX] {
+        let refused = postings.propose(&data.x(), k, 9, || true).unwrap_err();
+        assert!(refused.to_string().starts_with("k is"), "{refused}");
+    }
 }
 
 #[test]
@@ -211,13 +216,19 @@ fn of_long_lists_the_greatest_weights_are_read() {
     let bounds = (0..=5).collect();
     let classifiers =
         Classifiers::from_parts(2, bounds, vec![0, 0, 0, 0, 1], weights, vec![0.0; 5]).unwrap();
-    let postings = Postings::new(&classifiers);
-    let (indptr, ids) = ([0, 2], [0, 1]);
-    let pattern = lists("X", (&indptr, &ids), 2);
-    let x = Features::Sparse(CsrView::new(pattern, &[1.0, 1.0]).unwrap());
-    let found = |most| postings.propose(&x, 5, most, || true).unwrap();
+    let postings = Postings::new(&classifiers, || true).unwrap();
+    let of = |values: [f32; 2], most| {
+        let (indptr, ids) = ([0, 2], [0, 1]);
+        let pattern = lists("X", (&indptr, &ids), 2);
+        let x = Features::Sparse(CsrView::new(pattern, &values).unwrap());
+        postings.propose(&x, 5, most, || true).unwrap()
+    };
+    let found = |most| of([1.0, 1.0], most);
     assert_eq!(found(0), [-1; 5]);
     assert_eq!(found(2), [4, 1, -1, -1, -1]);
+    // A zero says nothing and takes nothing; what is negative turns the order round.
+    assert_eq!(of([1.0, 0.0], 2), [1, 2, -1, -1, -1]);
+    assert_eq!(of([-1.0, 0.0], 2), [0, 3, -1, -1, -1]);
     // Of four the short list needs one, and leaves three to the long one.
     assert_eq!(found(4), [4, 1, 2, 3, -1]);
     assert_eq!(found(5), [4, 1, 2, 3, 0]);
