@@ -211,17 +211,17 @@ class Ensemble:
         task = Task(x, y, sizes, settings, self.config.seed, self._members[0]._threads)
         every = np.arange(n_rows(x), dtype=np.int64)
         kept = np.setdiff1d(every, held)
-        wrong = task.wrong(self._cores(), self._quick(), kept)
+        listed = task.proposals(self._cores(), self._quick(), kept)
         weight = WEIGHT if settings.weight is None else settings.weight
         if len(held):
-            trained = task.train(wrong, kept)
+            trained = task.train(listed, kept)
             if settings.weight is None:
                 chunks = shortlists.chunks(apart[0])
                 parts = [self._scored(part, self._quick(), trained) for _, _, part in chunks]
                 weight = best_weight(parts, evaluation.as_csr(apart[1], units))
             self._classifiers, self._weight = trained, weight
             self._calibrate(*apart)
-        self._classifiers, self._weight = task.train(wrong, every), weight
+        self._classifiers, self._weight = task.train(listed, every), weight
 
     def _calibrate(self, x: Features, y: Labels) -> None:
         """Learn how often the best labels of rows are right that were not trained on."""

@@ -48,7 +48,7 @@ class Task:
         """Train on these rows; `listed` has what is proposed for all, and -1 anywhere."""
         return self._train(listed, rows, self.settings)
 
-    def wrong(
+    def proposals(
         self, cores: Sequence[_core.Network], mode: str, rows: NDArray[np.int64]
     ) -> NDArray[np.int32]:
         """Return what networks and classifiers propose for each row of `x`.

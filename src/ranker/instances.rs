@@ -38,10 +38,11 @@ impl UnitRows {
             self.order(start);
         }
         let own = &mut self.values[start..];
-        let length = own.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
-        if !length.is_finite() {
-            return Err(Error::Changed { name: "X" });
+        // What stands twice may be too large together, and values may change during the call.
+        if let Some(&value) = own.iter().find(|value| !value.is_finite()) {
+            return Err(Error::Value { name: "X", row, value });
         }
+        let length = own.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
         // A row of nothing but zeros stays one.
         if length > 0.0 {
             for value in own {
@@ -149,6 +150,16 @@ mod tests {
         assert_eq!(rows.row(2), (&[2, 4][..], &[5.0 / 13.0, 12.0 / 13.0][..]));
         rows.load(&x, 2).unwrap();
         assert_eq!(rows.row(0), (&[2, 4][..], &[5.0 / 13.0, 12.0 / 13.0][..]));
+    }
+
+    #[test]
+    fn values_that_no_float_can_hold_together_are_refused() {
+        let (indptr, ids) = ([0, 1, 3], [0, 1, 1]);
+        let pattern = IdLists::new("X", Indices::I64(&indptr), Indices::I64(&ids), 2).unwrap();
+        let values = [1.0, 3e38, 3e38];
+        let x = Features::Sparse(CsrView::new(pattern, &values).unwrap());
+        let refused = UnitRows::new(&x).unwrap_err().to_string();
+        assert!(refused.starts_with("X: row 1 has the value inf"), "{refused}");
     }
 
     #[test]

@@ -6,8 +6,6 @@
 //! a feature come first, and of long lists only the beginning is read (their "impact-ordered"
 //! lists, section 9).
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
@@ -117,10 +115,8 @@ impl Postings {
             seen: vec![false; n_labels],
             ..Scratch::default()
         });
-        let stopped = AtomicBool::new(false);
         found.par_chunks_mut(ROWS * k.max(1)).enumerate().try_for_each(|(task, out)| {
-            if stopped.load(Ordering::Relaxed) || !go_on() {
-                stopped.store(true, Ordering::Relaxed);
+            if !go_on() {
                 return Err(Error::Stopped);
             }
             for (i, out) in out.chunks_mut(k).enumerate() {
