@@ -85,6 +85,18 @@ class Ranker:
         seed: int,
         threads: int | None = None,
     ) -> Ranker: ...
+    def refit(
+        self,
+        x: _Features,
+        y: _Labels,
+        shortlist: _Labels,
+        again: NDArray[np.bool_],
+        cost: float,
+        tolerance: float,
+        passes: int,
+        threshold: float,
+        seed: int,
+    ) -> Ranker: ...
     @staticmethod
     def from_parts(
         n_features: int,
