@@ -41,7 +41,7 @@ class OptunaPruning(Callback):
 
     def __init__(self, trial: Any, monitor: str = "val_p@1") -> None:
         try:
-            from optuna import TrialPruned
+            from optuna import TrialPruned  # type: ignore[import-not-found, unused-ignore]
         except ImportError:
             raise ImportError(
                 "OptunaPruning needs optuna: pip install 'slide_rs[optuna]'"

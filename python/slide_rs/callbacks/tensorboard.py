@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slide_rs import checks
 from slide_rs.callbacks.base import Callback
-
-if TYPE_CHECKING:
-    from slide_rs.network import Network
 
 __all__ = ["TensorBoard", "plain"]
 
@@ -49,7 +46,7 @@ class TensorBoard(Callback):
 
     def __init__(self, log_dir: str | Path, *, batches: bool = False) -> None:
         try:
-            from tensorboardX import SummaryWriter
+            from tensorboardX import SummaryWriter  # type: ignore[import-untyped, unused-ignore]
         except ImportError:
             raise ImportError(
                 "TensorBoard needs tensorboardX: pip install 'slide_rs[tensorboard]'"

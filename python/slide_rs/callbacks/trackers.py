@@ -49,7 +49,7 @@ class WandbLogger(Callback):
         **options: Any,
     ) -> None:
         try:
-            import wandb
+            import wandb  # type: ignore[import-not-found, unused-ignore]
         except ImportError:
             raise ImportError("WandbLogger needs wandb: pip install 'slide_rs[wandb]'") from None
         self._init = wandb.init
@@ -117,7 +117,7 @@ class MLflowLogger(Callback):
         tracking_uri: str | None = None,
     ) -> None:
         try:
-            from mlflow import MlflowClient
+            from mlflow import MlflowClient  # type: ignore[import-not-found, unused-ignore]
         except ImportError:
             raise ImportError("MLflowLogger needs mlflow: pip install 'slide_rs[mlflow]'") from None
         self._client = MlflowClient(tracking_uri=tracking_uri)
