@@ -123,6 +123,7 @@ class History(Mapping[str, Sequence[float]]):
         """
         try:
             from matplotlib.figure import Figure
+            from matplotlib.ticker import MaxNLocator  # type: ignore[import-not-found, unused-ignore]
         except ImportError:
             raise ImportError(
                 "History.plot needs matplotlib: pip install 'slide_rs[plot]'"
@@ -135,7 +136,7 @@ class History(Mapping[str, Sequence[float]]):
             axes.plot(self.epochs, values, marker="o")
             axes.set(title=name, xlabel="epoch")
             # Half an epoch was never measured.
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return figure
 
     def __getitem__(self, name: str) -> Sequence[float]:
