@@ -256,7 +256,10 @@ def _course(arguments: Namespace) -> list[Callback]:
         check_out(arguments.log_csv, "--log-csv")
         found.append(CSVLogger(arguments.log_csv))
     if arguments.tensorboard:
-        found.append(TensorBoard(arguments.tensorboard))
+        try:
+            found.append(TensorBoard(arguments.tensorboard))
+        except ImportError as error:
+            raise ValueError(f"--tensorboard: {error}") from None
     if not arguments.early_stopping:
         if arguments.patience is not None:
             raise ValueError("--patience: found without --early-stopping, which waits so long")

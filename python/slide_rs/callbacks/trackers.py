@@ -143,6 +143,7 @@ class MLflowLogger(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Log the measures."""
+        assert self._run_id is not None
         for name, value in plain(logs).items():
             self._client.log_metric(self._run_id, name, value, step=epoch)
         self._is_whole = True
