@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import math
+import re
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -708,3 +709,18 @@ def test_the_history_is_drawn_into_a_file(easy: Split, tmp_path: Path) -> None:
         (line,) = axes.lines
         assert line.get_xydata().tolist() == [[1, values[0]], [2, values[1]]]
     sr.History().plot().savefig(tmp_path / "empty.png")
+
+
+# The document.
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "callbacks.md"
+
+
+def test_the_document_names_every_callback_and_its_examples_run() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    named = {row.split("`")[1].split("(")[0] for row in text.splitlines() if row.startswith("| `")}
+    assert named == {name for name in cb.__all__ if name != "chosen"}
+    names: dict[str, Any] = {}
+    for example in re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S):
+        exec(compile(example, DOCUMENT.name, "exec"), names)
+    assert names["history"].epochs == [1, 2]
