@@ -252,6 +252,17 @@ def test_a_plateau_lowers_the_rate(
         assert history["lr"] == pytest.approx([rate / 1000 for rate in rates], rel=1e-6)
 
 
+def test_a_rate_that_is_the_least_is_not_lowered_again(
+    easy: Split, caplog: pytest.LogCaptureFixture
+) -> None:
+    for least in (0.0071, 0.0072, 0.0073, 0.0074):
+        caplog.clear()
+        plateau = cb.ReduceLROnPlateau("given", mode="max", patience=1, min_lr=least)
+        with caplog.at_level(logging.INFO, "slide_rs"):
+            fit(small(easy[0], lr=0.008), easy, Scores([1] * 4), plateau, rows=200)
+        assert sum("ReduceLROnPlateau" in r.getMessage() for r in caplog.records) == 1
+
+
 def test_two_callbacks_share_one_rate(easy: Split) -> None:
     net = small(easy[0], lr=0.008)
     plateau = cb.ReduceLROnPlateau("given", mode="max", factor=0.5, patience=1)

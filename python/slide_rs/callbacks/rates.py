@@ -205,7 +205,8 @@ class ReduceLROnPlateau(_Rate):
         self._waited = 0
         before = self._lr
         after = max(before * self.factor, self.min_lr)
-        if after < before:
+        # A rate of `min_lr` may have been rounded up, to seven digits.
+        if after < before * (1 - 1e-6):
             self._lr, self._cooling = after, self.cooldown
             _log.info(
                 "ReduceLROnPlateau: %s was not better for %d epochs; after epoch %d the learning "

@@ -56,15 +56,15 @@ class WandbLogger(Callback):
         self._options = {**options, "project": project, "name": name}
         self._given = run
         self._run: Any = None
-        self._is_whole = True
+        self._is_whole = False
 
     def on_train_begin(self, network: Network, epochs: int) -> None:
         """Begin a run, and log the configuration of the network."""
+        self._is_whole = False
         self._run = self._init(**self._options) if self._given is None else self._given
         config = {"network": json.loads(network.config.to_json())}
         # The networks of an ensemble differ in their seeds, and a given run has them all.
         self._run.config.update(config, allow_val_change=True)
-        self._is_whole = True
 
     def on_epoch_begin(self, epoch: int) -> None:
         """Note that an epoch is running."""
@@ -123,10 +123,11 @@ class MLflowLogger(Callback):
         self._client = MlflowClient(tracking_uri=tracking_uri)
         self._experiment, self._run_name = experiment, run_name
         self._run_id: str | None = None
-        self._is_whole = True
+        self._is_whole = False
 
     def on_train_begin(self, network: Network, epochs: int) -> None:
         """Begin a run, and log the configuration of the network."""
+        self._is_whole = False
         found = self._client.get_experiment_by_name(self._experiment)
         number = (
             self._client.create_experiment(self._experiment)
@@ -135,7 +136,6 @@ class MLflowLogger(Callback):
         )
         self._run_id = self._client.create_run(number, run_name=self._run_name).info.run_id
         self._client.log_text(self._run_id, network.config.to_json(), "network.json")
-        self._is_whole = True
 
     def on_epoch_begin(self, epoch: int) -> None:
         """Note that an epoch is running."""
