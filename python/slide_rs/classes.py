@@ -67,8 +67,9 @@ class Classes:
         if y.ndim == 1:
             places = self.places(y)
             if (places < 0).any():
+                unknown = y[places.argmin() :].tolist()[0]
                 raise ValueError(
-                    f"y: found the class {y[places.argmin()]!r}, wanted one of the classes before"
+                    f"y: found the class {unknown!r}, wanted one of the classes before"
                 )
             return places
         if y.shape[1] != len(self.names):

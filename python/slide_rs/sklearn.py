@@ -72,8 +72,8 @@ class SlideClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc, unu
     n_active : int, optional
         Outputs computed a row, as in `samplers.LSH`; not for ``"full"``.
     loss : str, optional
-        As in `Network`. When not given, softmax for classes, and for labels sigmoid below 1,000 of
-        them and softmax from there on.
+        As in `Network`. When not given, softmax for classes, and for labels sigmoid up to 100 of
+        them and softmax above.
     learning_rate_init : float, optional
         Highest learning rate of Adam; by rule when not given.
     batch_size : "auto" or int
