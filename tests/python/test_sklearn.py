@@ -276,8 +276,9 @@ def test_clone_has_the_parameters_and_no_network(fitted: SlideClassifier) -> Non
 
 
 def test_processes_of_joblib_share_the_cores_and_train_the_same_network(
-    fitted: SlideClassifier, tagged: datasets.Dataset
+    fitted: SlideClassifier, tagged: datasets.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     fit = joblib.delayed(clone(fitted).fit)
     others = joblib.Parallel(n_jobs=2)(fit(tagged.X, tagged.Y) for _ in range(2))
     shared = max(joblib.cpu_count() // 2, 1)
@@ -290,7 +291,7 @@ def test_processes_of_joblib_share_the_cores_and_train_the_same_network(
 def _predict_and_train(classifier: SlideClassifier, data: datasets.Dataset, answers: Any) -> None:
     before = classifier.predict_topk(data.X).scores
     after = clone(classifier).fit(data.X, data.Y).predict_topk(data.X).scores
-    answers.put((before, after))
+    answers.send((before, after))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can not fork")
@@ -299,16 +300,16 @@ def test_a_forked_process_predicts_and_trains(
 ) -> None:
     wanted = fitted.predict_topk(tagged.X).scores
     context = multiprocessing.get_context("fork")
-    answers = context.SimpleQueue()
-    process = context.Process(target=_predict_and_train, args=(fitted, tagged, answers))
+    answers, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_predict_and_train, args=(fitted, tagged, theirs))
     process.start()
     try:
-        while process.is_alive() and answers.empty():
-            process.join(timeout=0.1)
-        for scores in answers.get():
+        assert answers.poll(timeout=60)
+        for scores in answers.recv():
             assert_array_equal(scores, wanted)
     finally:
-        process.join(timeout=60)
+        process.kill()
+        process.join()
 
 
 def test_columns_of_a_data_frame_have_names() -> None:
@@ -436,6 +437,19 @@ def test_losses_without_probabilities_have_no_predict_proba(tagged: datasets.Dat
     found = classifier.predict(tagged.X).toarray()
     few = wanted.sum(axis=1) <= found.sum(axis=1).max()
     assert_array_equal(found[few], wanted[few])
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/sklearn.md"])
+def test_examples_of_the_documents_print_what_their_comments_say(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(__file__).resolve().parents[2] / name).read_text(encoding="utf-8")
+    found = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    examples = [example for example in found if "slide_rs.sklearn" in example]
+    assert examples
+    for example in examples:
+        exec(compile(example, name, "exec"), {"__name__": "document"})
+        assert capsys.readouterr().out == example.rpartition("  # ")[2]
 
 
 def test_without_scikit_learn_the_error_names_the_extra() -> None:
