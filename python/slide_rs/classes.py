@@ -59,7 +59,7 @@ class Classes:
         Raises
         ------
         ValueError
-            If there is a class that is not among these, or another number of columns.
+            If a class is not among these, the number of columns differs, or a value is below 0.
         """
         if self.multilabel != (y.ndim == 2):
             found, wanted = ("labels", "classes") if y.ndim == 2 else ("classes", "labels")
@@ -112,6 +112,8 @@ class Classes:
 
 def _canonical(y: Any) -> Any:
     """Sort labels, drop zeros, and give grades the type of the engine; a copy where needed."""
+    if len(y.data) and y.data.min() < 0:
+        raise ValueError(f"y: found the value {y.data.min()}, wanted 0 or above (1 = label)")
     if not y.has_canonical_format or np.count_nonzero(y.data) < len(y.data):
         y = y.copy()
         y.sum_duplicates()

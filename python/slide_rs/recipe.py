@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,10 @@ def network(
     if activation is None:
         activation = "relu" if scaling.kind == "columns" else "linear"
     sizes = parameters["hidden_layer_sizes"]
-    hidden = [sizes] if isinstance(sizes, int | np.integer) else list(sizes)
+    hidden = sizes if isinstance(sizes, Sequence | np.ndarray) else [sizes]
+    rate = parameters["learning_rate_init"]
+    if rate is not None:
+        rate = checks.number("learning_rate_init", rate, above=0.0)
     return Network(
         [
             SparseInput(n_features, normalize=scaling.kind == "rows"),
@@ -61,7 +64,7 @@ def network(
             SampledDense(units, sampler=_sampler(parameters)),
         ],
         loss=loss,
-        optimizer=optim.Adam(lr=parameters["learning_rate_init"]),
+        optimizer=optim.Adam(lr=rate),
         seed=_seed(parameters["random_state"]),
         threads=_threads(parameters["n_jobs"]),
     )

@@ -22,7 +22,7 @@ class Scaling:
 
     Rows that are mostly zeros, such as those of texts, are scaled to length 1, which the network
     does itself. Columns of numbers that are mostly not zero, such as measurements in units of their
-    own, are brought to mean 0 and variance 1, as `sklearn.preprocessing.StandardScaler` does.
+    own, are brought to mean 0 and variance 1, by a `sklearn.preprocessing.StandardScaler`.
 
     Examples
     --------
@@ -32,9 +32,8 @@ class Scaling:
     """
 
     kind: str
-    #: Mean and standard deviation of each column, float32, where columns are scaled.
-    mean: NDArray[np.float32] | None = None
-    deviation: NDArray[np.float32] | None = None
+    #: A fitted `StandardScaler`, where columns are scaled.
+    scaler: Any = None
 
     @classmethod
     def of(cls, X: Any, kind: object) -> Scaling:
@@ -43,25 +42,18 @@ class Scaling:
         Whether `X` is stored sparse does not matter: the share of its values that are zero does.
         """
         kind = checks.choice("scaling", kind, KINDS)
-        filled = np.count_nonzero(X.data if is_compressed(X) else X)
         if kind == "auto":
+            filled = np.count_nonzero(X.data if is_compressed(X) else X)
             kind = "columns" if 2 * filled > X.shape[0] * X.shape[1] else "rows"
         if kind != "columns":
             return cls(kind)
-        dense = cls._dense(X)
-        mean = dense.mean(axis=0, dtype=np.float64)
-        deviation = dense.std(axis=0, dtype=np.float64)
-        # A column of one value has a deviation of rounding errors only.
-        deviation[deviation <= 1e-6 * np.abs(mean)] = 1.0
-        return cls(kind, mean.astype(np.float32), deviation.astype(np.float32))
+        from sklearn.preprocessing import StandardScaler
+
+        return cls(kind, StandardScaler().fit(cls._dense(X)))
 
     def apply(self, X: Any) -> Any:
         """Return the rows as the network takes them: `X` itself unless columns are scaled."""
-        if self.mean is None or self.deviation is None:
-            return X
-        scaled = self._dense(X) - self.mean
-        scaled /= self.deviation
-        return scaled
+        return X if self.scaler is None else self.scaler.transform(self._dense(X))
 
     @staticmethod
     def _dense(X: Any) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from slide_rs import checks, defaults, prediction, recipe
-from slide_rs.arrays import is_compressed
+from slide_rs.arrays import features, is_compressed
 from slide_rs.classes import Classes
 from slide_rs.labels import weights
 from slide_rs.samplers import Sampler
@@ -178,21 +178,21 @@ class SlideClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc, unu
         ValueError
             If data or a parameter is out of its range.
         """
-        going_on = self.warm_start and hasattr(self, "network_")
+        going_on = self.warm_start and self.__sklearn_is_fitted__()
         X, y = self._rows(X, y, reset=not going_on)
+        verbose, weight = checks.flag("verbose", self.verbose), self._weight(y, sample_weight)
+        batch = self._batch(X.shape[0])
+        steps = math.ceil(X.shape[0] / batch)
+        rule = min(max(round(defaults.STEPS / steps), 4), MOST_EPOCHS)
+        epochs = recipe.whole_or_auto("max_iter", self.max_iter, rule)
         target = self._more(y) if going_on else self._begin(X, y, Classes.of(y))
-        weight = self._weight(y, sample_weight)
-        rows = X.shape[0]
-        batch = self._batch(rows)
-        steps = math.ceil(rows / batch)
-        epochs = min(max(round(defaults.STEPS / steps), 4), MOST_EPOCHS)
         self.history_ = self.network_.fit(
             self._scaling.apply(X),
             target,
-            recipe.whole_or_auto("max_iter", self.max_iter, epochs),
+            epochs,
             batch,
             sample_weight=weight,
-            verbose=checks.flag("verbose", self.verbose),
+            verbose=verbose,
         )
         self._count(self.history_["loss"])
         return self
@@ -214,18 +214,13 @@ class SlideClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc, unu
             All classes there will be; needed in the first call, unless there are labels, whose
             number is that of the columns.
         """
-        first = not hasattr(self, "network_")
+        first = not self.__sklearn_is_fitted__()
         X, y = self._rows(X, y, reset=first)
         if self.class_weight == "balanced":
             raise ValueError("class_weight: found 'balanced' in partial_fit, wanted a dict or None")
-        if first:
-            target = self._begin(X, y, _announced(y, classes))
-        else:
-            target = self._more(y)
-            if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-                raise ValueError(f"classes: found {classes!r}, wanted those of the first call")
-        weight, scaled = self._weight(y, sample_weight), self._scaling.apply(X)
-        rows, batch, loss = X.shape[0], self._batch(X.shape[0]), 0.0
+        batch, weight = self._batch(X.shape[0]), self._weight(y, sample_weight)
+        target = self._begin(X, y, _announced(y, classes)) if first else self._more(y, classes)
+        scaled, rows, loss = self._scaling.apply(X), X.shape[0], 0.0
         for start in range(0, rows, batch):
             part = slice(start, min(start + batch, rows))
             share = None if weight is None else weight[part]
@@ -238,7 +233,7 @@ class SlideClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc, unu
         """Return the class of each row, or its labels in the form of the ``y`` trained on.
 
         Labels are those that are more probable than not; with a softmax, those at least half as
-        probable as the best one. A row has at most as many as any in the latest training.
+        probable as the best one. A row has at most as many as any that was trained on.
         """
         check_is_fitted(self)
         top = self.predict_topk(X, self._classes.most)
@@ -278,9 +273,9 @@ class SlideClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc, unu
         ValueError
             If they are more; `predict_topk` has no limit.
         """
-        x, n_classes = self._asked(X), len(self.classes_)
-        parts = (x.indptr, x.indices, x.data) if is_compressed(x) else x
-        scores = prediction.scores(self.network_._core, parts, n_classes)
+        x = features(self._asked(X), self.n_features_in_)
+        n_classes = len(self.classes_)
+        scores = prediction.scores(self.network_._core, x, n_classes)
         if self._classes.multilabel or n_classes > 2:
             return scores
         difference: NDArray[np.float32] = scores[:, -1] - scores[:, 0]
@@ -295,6 +290,10 @@ class SlideClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc, unu
         x = self._asked(X)
         shares: NDArray[np.float32] = self.network_.predict_proba(x)
         return shares
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Say whether there is a network; a ``fit`` that refused its data leaves none."""
+        return hasattr(self, "network_")
 
     def __sklearn_tags__(self) -> Any:
         """Say what the classifier takes: sparse rows, and many labels a row."""
@@ -335,7 +334,9 @@ class SlideClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc, unu
         self.loss_curve_: list[float] = []
         return target
 
-    def _more(self, y: Any) -> Any:
+    def _more(self, y: Any, classes: ArrayLike | None = None) -> Any:
+        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(f"classes: found {classes!r}, wanted those of the first call")
         target = self._classes.encode(y)
         if self._classes.multilabel:
             most = max(self._classes.most, Classes.of(y).most)
@@ -350,7 +351,7 @@ class SlideClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc, unu
             cast = found.astype(np.float32) if found.dtype.kind in "biuf" else found
             weight = weights(cast, y.shape[0])
         if self.class_weight is not None:
-            if self._classes.multilabel:
+            if y.ndim == 2:
                 raise ValueError(
                     f"class_weight: found {self.class_weight!r} with several labels a row, wanted "
                     "None; sample_weight takes a weight for each row"

@@ -127,6 +127,22 @@ def test_two_classes_have_one_score_and_two_probabilities() -> None:
     assert_array_equal(classifier.predict(X), np.where(scores > 0, "yes", "no"))
 
 
+def test_one_class_alone_is_predicted() -> None:
+    X, _ = load_iris(return_X_y=True)
+    classifier = SlideClassifier(max_iter=1).fit(X, ["only"] * 150)
+    assert set(classifier.predict(X)) == {"only"}
+    assert_array_equal(classifier.predict_proba(X), np.ones((150, 1)))
+
+
+def test_classes_and_labels_are_not_mixed() -> None:
+    X, y = load_iris(return_X_y=True)
+    classifier = SlideClassifier(max_iter=1).fit(X, y)
+    with pytest.raises(ValueError, match="y: found labels, wanted classes"):
+        classifier.partial_fit(X, np.eye(3)[y])
+    with pytest.raises(ValueError, match="y: found the class 'a'"):
+        classifier.partial_fit(X, np.array(["a", "b", "c"])[y])
+
+
 @pytest.mark.parametrize("form", [sparse.csr_array, sparse.csr_matrix, np.asarray])
 def test_labels_come_back_in_the_form_they_were_given(form: Any, tagged: datasets.Dataset) -> None:
     y = form(tagged.Y.toarray().astype(int))
@@ -166,11 +182,11 @@ def test_labels_of_a_softmax_are_those_half_as_probable_as_the_best(
 
 
 def test_many_labels_are_predicted_as_csr_and_never_as_a_matrix_of_scores() -> None:
-    data = datasets.make_xmc(20_000, n_features=200, n_labels=2000, seed=0)
+    data = datasets.make_xmc(5001, n_features=200, n_labels=2000, seed=0)
     classifier = SlideClassifier((16,), max_iter=1, random_state=0).fit(data.X, data.Y)
     assert classifier.network_.config.loss == "softmax"
-    assert classifier.predict(data.X).shape == (20_000, 2000)
-    assert classifier.predict_topk(data.X, 3, mode="lsh").labels.shape == (20_000, 3)
+    assert classifier.predict(data.X).shape == (5001, 2000)
+    assert classifier.predict_topk(data.X, 3, mode="lsh").labels.shape == (5001, 3)
     for dense in (classifier.predict_proba, classifier.decision_function):
         with pytest.raises(ValueError, match="predict_topk"):
             dense(data.X)
@@ -388,7 +404,7 @@ def test_weights_of_classes_are_weights_of_their_rows() -> None:
         ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes: found 0"),
         ({"scaling": "best"}, "scaling: found 'best'"),
         ({"loss": "log"}, "loss: found 'log'"),
-        ({"learning_rate_init": -1.0}, "lr: found -1"),
+        ({"learning_rate_init": -1.0}, "learning_rate_init: found -1"),
     ],
 )
 def test_a_wrong_parameter_is_named_when_training_begins(
@@ -406,8 +422,11 @@ def test_targets_and_weights_that_do_not_fit_are_named(tagged: datasets.Dataset)
         ({}, np.arange(800).reshape(400, 2) % 7, "y: found multiclass-multioutput"),
         ({}, -Y, "found the value -1"),
     ):
+        classifier = SlideClassifier(**parameters)
         with pytest.raises(ValueError, match=message):
-            SlideClassifier(**parameters).fit(X, y)
+            classifier.fit(X, y)
+        with pytest.raises(NotFittedError):
+            classifier.predict(X)
     with pytest.raises(ValueError, match="sample_weight: found only zeros"):
         SlideClassifier().fit(X, Y, sample_weight=np.zeros(400))
 
