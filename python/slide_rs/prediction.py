@@ -13,7 +13,7 @@ from slide_rs.labels import Candidates
 from slide_rs.labels import candidates as read_candidates
 from slide_rs.topk import TopK
 
-__all__ = ["among_candidates", "answer", "best", "masked", "probabilities"]
+__all__ = ["among_candidates", "answer", "best", "masked", "probabilities", "scores"]
 
 MODES = ("exact", "lsh")
 #: The losses whose scores tell probabilities.
@@ -97,15 +97,9 @@ def probabilities(
             f"loss: found {loss!r}, whose scores are no probabilities, wanted one of {PROBABLE}; "
             "predict_topk returns scores"
         )
-    cells = n_rows(x) * n_labels
-    if cells > MOST_CELLS:
-        raise ValueError(
-            f"X: found {n_rows(x):,} rows, which with {n_labels:,} labels are {cells:,} "
-            f"probabilities, wanted at most {MOST_CELLS:,}; predict_topk returns only the best"
-        )
-    if not cells:
-        return np.empty((0, n_labels), dtype=np.float32)
-    powers = core.scores(x)
+    powers = scores(core, x, n_labels)
+    if not len(powers):
+        return powers
     if loss == "sigmoid":
         # Of exp(-|a|), which never overflows.
         small = np.exp(-np.abs(powers))
@@ -115,6 +109,23 @@ def probabilities(
     np.exp(powers, out=powers)
     powers /= powers.sum(axis=1, keepdims=True)
     return powers
+
+
+def scores(core: _core.Network, x: Features, n_labels: int) -> NDArray[np.float32]:
+    """Return the scores of all labels.
+
+    Raises
+    ------
+    ValueError
+        If they are more than 10,000,000 numbers.
+    """
+    cells = n_rows(x) * n_labels
+    if cells > MOST_CELLS:
+        raise ValueError(
+            f"X: found {n_rows(x):,} rows, which with {n_labels:,} labels are {cells:,} "
+            f"numbers, wanted at most {MOST_CELLS:,}; predict_topk returns only the best"
+        )
+    return core.scores(x) if cells else np.empty((0, n_labels), dtype=np.float32)
 
 
 def _chunks(rows: int) -> Iterator[tuple[int, int]]:
