@@ -7,14 +7,14 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slide_rs import checks, engine, inspect, samplers
 
 if TYPE_CHECKING:
     from slide_rs.network import Network
 
-__all__ = ["Callback", "HashTableMonitor", "ProgressBar", "chosen"]
+__all__ = ["Callback", "HashTableMonitor", "ModelCheckpoint", "ProgressBar", "chosen"]
 
 #: Times as often as random outputs, below which hashing is not worth its work.
 USELESS_GAIN = 1.2
@@ -69,6 +69,13 @@ class Callback:
             Values by name, of the same names for each epoch.
         """
         return {}
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of this callback: JSON values by name."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take back what `state` returned, when training goes on; after `on_train_begin`."""
 
     def on_batch_end(self, done: int, total: int, loss: float) -> None:
         """Run after batches, at most some 20 times a second.
@@ -277,3 +284,7 @@ def _wants_progress(verbose: bool | str) -> bool:
         return verbose
     checks.choice("verbose", verbose, ("auto",))
     return sys.stderr.isatty()
+
+
+# Below the base that it is made from.
+from slide_rs.checkpoints import ModelCheckpoint  # noqa: E402

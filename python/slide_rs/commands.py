@@ -27,6 +27,7 @@ from slide_rs import (
     memory,
     metrics,
     optim,
+    restarts,
     samplers,
     subsets,
     training,
@@ -36,7 +37,8 @@ from slide_rs.callbacks import Callback, ProgressBar
 from slide_rs.ensemble import Ensemble
 from slide_rs.labels import Labels, labels
 from slide_rs.layers import Dense, Layer, SampledDense, SparseInput
-from slide_rs.network import METRICS, Network, load
+from slide_rs.loading import load
+from slide_rs.network import METRICS, Network
 from slide_rs.ranker import Ranker
 
 __all__ = ["as_json", "check_out", "evaluate", "predict", "read_pair", "stack", "train", "widened"]
@@ -74,6 +76,7 @@ def train(arguments: Namespace) -> int:
     if not arguments.json and sys.stderr.isatty() and not sys.stdout.isatty():
         shown.append(ProgressBar())
     apart = _apart(n_rows(x), arguments.seed, alone=alone, valid=held is not None)
+    keepers = restarts.take_up(arguments, model)
     code = 0
     try:
         model.train(
@@ -81,7 +84,10 @@ def train(arguments: Namespace) -> int:
             y,
             apart[1],
             lambda member: _plan(arguments, member, x, y, held, apart),
-            lambda i: lines.of_member(i, len(model.members), len(apart[0]), shown),
+            lambda i: [
+                *lines.of_member(i, len(model.members), len(apart[0]), shown),
+                *keepers(i),
+            ],
         )
         if not alone:
             lines.whole(model, held)
@@ -168,6 +174,7 @@ class _Lines(Callback):
     ) -> Sequence[Callback]:
         """Note which network is trained next, and on how many rows."""
         self.member, self.members, self.rows = member, members, rows
+        self.since = time.perf_counter()
         return shown
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
@@ -246,6 +253,7 @@ def _check_train(arguments: Namespace) -> None:
         raise ValueError("--active: found with --sampler full, which computes all outputs")
     if arguments.out:
         check_out(arguments.out)
+    restarts.check(arguments)
 
 
 def check_out(path: str, option: str = "--out") -> None:
