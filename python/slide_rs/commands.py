@@ -168,6 +168,7 @@ class _Lines(Callback):
     rows: int = 0
     trained: int = 0
     since: float = 0.0
+    headed: bool = False
 
     def of_member(
         self, member: int, members: int, rows: int, shown: Sequence[Callback]
@@ -208,7 +209,8 @@ class _Lines(Callback):
             "seconds": f"{self.train_seconds:.1f}",
             "rows/s": f"{values['samples_per_second']:,.0f}",
         }
-        if epoch == 1 and not self.member:
+        if not self.headed:
+            self.headed = True
             print("".join(f"{name:>10}" for name in columns))
         print("".join(f"{text:>10}" for text in columns.values()), flush=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -294,6 +295,16 @@ def test_wrong_settings_are_named() -> None:
         model.fit(DATA.X, DATA.Y, callbacks=[ModelCheckpoint("folder")])
 
 
+def test_the_example_of_the_document_prints_what_its_comment_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    document = Path(__file__).resolve().parents[2] / "docs" / "checkpoints.md"
+    found = re.search(r"^```python\n(.*?)^```$", document.read_text(encoding="utf-8"), re.M | re.S)
+    assert found
+    exec(compile(found[1], document.name, "exec"), {"__name__": "document"})
+    assert capsys.readouterr().out == "True\n"
+
+
 @pytest.mark.parametrize("members", ["1", "2"])
 def test_the_command_goes_on_and_writes_the_same_model(
     tiny_file: Path, tmp_path: Path, members: str, capsys: pytest.CaptureFixture[str]
@@ -335,3 +346,34 @@ def test_the_command_refuses_a_folder_of_another_run(
     ]:
         assert cli.main(more) == 2
         assert message in capsys.readouterr().err
+
+
+def test_whatever_is_cut_off_or_changed_in_a_checkpoint_is_refused_or_harmless(
+    tmp_path: Path,
+) -> None:
+    tables = lsh.SimHash(n_tables=4, n_hashes=3)
+    net = network(optim.AdamW(lr=0.01), samplers.LSH(tables, n_active=40))
+    with pytest.raises(KilledError):
+        fit(net, Killer(tmp_path, every_steps=4), **SIZES)
+    good = (tmp_path / "step-000000000012.safetensors").read_bytes()
+    assert b"state.output.codes" in good
+    assert b"state.output.weight.seen" in good
+    bad, chance, refused = tmp_path / "bad", np.random.default_rng(0), 0
+    length = 8 + int.from_bytes(good[:8], "little")
+    for trial in range(300):
+        if trial % 3 == 0:
+            content = good[: chance.integers(len(good))]
+        else:
+            changed = bytearray(good)
+            # In the header, or in the numbers behind it.
+            place = (
+                chance.integers(length) if trial % 3 == 1 else chance.integers(length, len(good))
+            )
+            changed[place] ^= 1 << int(chance.integers(8))
+            content = bytes(changed)
+        bad.write_bytes(content)
+        try:
+            sr.Network.resume(bad, threads=1).predict_topk(DATA.X[:3])
+        except (ValueError, MemoryError):
+            refused += 1
+    assert refused > 100
