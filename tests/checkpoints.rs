@@ -93,11 +93,10 @@ fn train(
     (0..2).map(epoch).collect()
 }
 
+type Outcome = (Vec<Vec<u32>>, Vec<(Cursor, u64, Vec<u64>)>);
+
 /// What training came to: the bits of the parameters, and what is reported but for times.
-fn outcome(
-    network: &Network,
-    reports: Vec<(Cursor, EpochReport)>,
-) -> (Vec<Vec<u32>>, Vec<(Cursor, u64, Vec<u64>)>) {
+fn outcome(network: &Network, reports: Vec<(Cursor, EpochReport)>) -> Outcome {
     let of_epoch = |(cursor, report): (Cursor, EpochReport)| {
         let hidden = report.hidden_active.iter().map(|share| share.to_bits()).collect();
         (cursor, report.active_fraction.to_bits(), hidden)
