@@ -21,8 +21,9 @@ from slide_rs._core import build_info
 from slide_rs.config import NetworkConfig
 from slide_rs.ensemble import Ensemble
 from slide_rs.history import BatchReport, History
+from slide_rs.loading import load
 from slide_rs.memory import MemoryEstimate, estimate_memory
-from slide_rs.network import Network, load
+from slide_rs.network import Network
 from slide_rs.notices import SlideWarning
 from slide_rs.ranker import Ranker
 from slide_rs.topk import TopK

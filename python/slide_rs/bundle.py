@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slide_rs import checks
+from slide_rs import checks, durable
 from slide_rs.archives import of_ensemble
 from slide_rs.calibration import Calibration, Isotonic
-from slide_rs.network import Network, load
+from slide_rs.loading import load
+from slide_rs.network import Network
 from slide_rs.ranker import Classifiers, Ranker
 
 __all__ = ["MOST_MEMBERS", "Parts", "packed", "read", "save", "unpacked"]
@@ -86,7 +87,7 @@ def save(parts: Parts, path: str | os.PathLike[str]) -> None:
                 np.save(own, array, allow_pickle=False)
                 _copy(archive, own)
                 own.unlink()
-        os.replace(partial, target)
+        durable.replace(partial, target)
     finally:
         Path(partial).unlink(missing_ok=True)
 

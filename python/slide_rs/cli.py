@@ -114,6 +114,17 @@ def _add_train(verb: argparse.ArgumentParser) -> None:
     _add_cache(verb)
     _add_limit(verb)
     verb.add_argument("--out", metavar="FILE", help="where to save the model")
+    verb.add_argument(
+        "--checkpoint", metavar="DIR", help="folder of checkpoints, written after each epoch"
+    )
+    verb.add_argument(
+        "--checkpoint-steps", type=int, metavar="N", help="and after so many steps of a network"
+    )
+    verb.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the newest checkpoint, from the start if there is none",
+    )
     verb.add_argument("--json", action="store_true", help="one JSON object an epoch")
     _add_course(verb)
 

@@ -27,6 +27,7 @@ from slide_rs import (
     memory,
     metrics,
     optim,
+    restarts,
     samplers,
     subsets,
     training,
@@ -36,7 +37,8 @@ from slide_rs.callbacks import Callback, CSVLogger, EarlyStopping, ProgressBar, 
 from slide_rs.ensemble import Ensemble
 from slide_rs.labels import Labels, labels
 from slide_rs.layers import Dense, Layer, SampledDense, SparseInput
-from slide_rs.network import METRICS, Network, load
+from slide_rs.loading import load
+from slide_rs.network import METRICS, Network
 from slide_rs.ranker import Ranker
 
 __all__ = ["as_json", "check_out", "evaluate", "predict", "read_pair", "stack", "train", "widened"]
@@ -75,6 +77,7 @@ def train(arguments: Namespace) -> int:
     if not arguments.json and sys.stderr.isatty() and not sys.stdout.isatty():
         shown.append(ProgressBar())
     apart = _apart(n_rows(x), arguments.seed, alone=alone, valid=held is not None)
+    keepers = restarts.take_up(arguments, model)
     code = 0
     try:
         model.train(
@@ -82,7 +85,10 @@ def train(arguments: Namespace) -> int:
             y,
             apart[1],
             lambda member: _plan(arguments, member, x, y, held, apart),
-            lambda i: lines.of_member(i, len(model.members), len(apart[0]), shown),
+            lambda i: [
+                *lines.of_member(i, len(model.members), len(apart[0]), shown),
+                *keepers(i),
+            ],
         )
         if not alone:
             lines.whole(model, held)
@@ -163,12 +169,14 @@ class _Lines(Callback):
     rows: int = 0
     trained: int = 0
     since: float = 0.0
+    headed: bool = False
 
     def of_member(
         self, member: int, members: int, rows: int, shown: Sequence[Callback]
     ) -> Sequence[Callback]:
         """Note which network is trained next, and on how many rows."""
         self.member, self.members, self.rows = member, members, rows
+        self.since = time.perf_counter()
         return shown
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
@@ -202,7 +210,8 @@ class _Lines(Callback):
             "seconds": f"{self.train_seconds:.1f}",
             "rows/s": f"{values['samples_per_second']:,.0f}",
         }
-        if epoch == 1 and not self.member:
+        if not self.headed:
+            self.headed = True
             print("".join(f"{name:>10}" for name in columns))
         print("".join(f"{text:>10}" for text in columns.values()), flush=True)
 
@@ -247,6 +256,7 @@ def _check_train(arguments: Namespace) -> None:
         raise ValueError("--active: found with --sampler full, which computes all outputs")
     if arguments.out:
         check_out(arguments.out)
+    restarts.check(arguments)
 
 
 def _course(arguments: Namespace) -> list[Callback]:

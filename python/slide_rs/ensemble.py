@@ -25,6 +25,7 @@ from slide_rs.bundle import MOST_MEMBERS, Parts
 from slide_rs.calibration import Calibration
 from slide_rs.callbacks import Callback
 from slide_rs.callbacks import chosen as chosen_callbacks
+from slide_rs.checkpoints import savers
 from slide_rs.config import NetworkConfig
 from slide_rs.history import History
 from slide_rs.labels import Labels, Targets, check_grades, pattern, targets, weights
@@ -146,7 +147,7 @@ class Ensemble:
         Parameters
         ----------
         X, Y, epochs, batch_size, callbacks, verbose, copy : as in ``Network.fit``
-            Callbacks run for each network.
+            Callbacks run for each network; `callbacks.ModelCheckpoint` is refused.
         sample_weight : as in ``Network.fit``
             For the networks; the ranker takes all rows alike, and all grades.
 
@@ -178,6 +179,11 @@ class Ensemble:
             weight=weight,
         )
         shown = chosen_callbacks(callbacks, verbose)
+        if savers(shown):
+            raise ValueError(
+                "callbacks: found ModelCheckpoint, which is of one network, wanted Network.fit for "
+                "it; slide-rs train --checkpoint keeps checkpoints of each network"
+            )
         return self.train(x, y, held, lambda _: plan, lambda _: shown)
 
     def train(

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slide_rs import _core, checks, defaults, document, evaluation, prediction, report, training
-from slide_rs.archives import of_network
 from slide_rs.arrays import Features, features, n_rows
 from slide_rs.callbacks import Callback
 from slide_rs.callbacks import chosen as chosen_callbacks
+from slide_rs.checkpoints import read as read_checkpoint
 from slide_rs.config import NetworkConfig
+from slide_rs.course import Course
 from slide_rs.engine import queries, recall
 from slide_rs.history import BatchReport, History
 from slide_rs.labels import Targets, check_grades, pattern, targets, weights
@@ -27,7 +26,7 @@ from slide_rs.optim import Optimizer
 from slide_rs.samplers import Sampler
 from slide_rs.topk import TopK
 
-__all__ = ["Network", "load"]
+__all__ = ["Network"]
 
 METRICS = ("p@1", "p@3", "p@5", "ndcg@5")
 
@@ -88,6 +87,8 @@ class Network:
         # What was asked for: where that is nothing, a pickle uses all threads of its new home.
         self._threads = threads
         self._history = History()
+        # Where the run stands that the next `fit` goes on with.
+        self._course: Course | None = None
         # The engine filled in what the user left to rule, so this is kept and not the user's.
         self._config = NetworkConfig.from_json(core.config)
 
@@ -168,6 +169,8 @@ class Network:
         weight = weights(sample_weight, n_rows(x), copy=copy)
         chosen = chosen_callbacks(callbacks, verbose)
         rows = n_rows(x)
+        if self._course is not None:
+            epochs, batch_size = self._course.sizes(epochs, batch_size)
         measured = evaluation.check(metrics)
         batch = checks.whole_or("batch_size", batch_size, defaults.batch_size(rows))
         probe, validate = training.Probe.choose(x, self._config.seed), None
@@ -314,6 +317,34 @@ class Network:
         self._core.finish()
         self._core.save(target, include_optimizer)
 
+    @classmethod
+    def resume(cls, path: str | os.PathLike[str], threads: int | None = None) -> Network:
+        """Read a checkpoint: the next ``fit`` goes on with the run, and ends as if never killed.
+
+        That ``fit`` takes the same data and the same callbacks (each gets its state back), and
+        epochs and batch size are those of the run; anything else is a ValueError that says so. It
+        adds to the checkpoints if `callbacks.ModelCheckpoint` is among its callbacks again.
+
+        Parameters
+        ----------
+        path : str or path
+            A folder of `callbacks.ModelCheckpoint`, whose newest checkpoint is read, or one file.
+        threads : int, optional
+            As in `Network`; it need not be that of the run.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no checkpoint.
+        ValueError
+            If the file is damaged, or no checkpoint.
+        """
+        core, course = read_checkpoint(path, checks.threads(threads))
+        network = cls.__new__(cls)
+        network._adopt(core, threads)
+        network._course = course
+        return network
+
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """Return copies of all parameters by name.
 
@@ -341,10 +372,9 @@ class Network:
         return f"<slide_rs.Network {sizes}, {self._core.steps} steps trained>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "network.safetensors")
-            self.save(path)
-            return _from_bytes, (path.read_bytes(), self._threads)
+        from slide_rs.loading import packed, unpacked
+
+        return unpacked, (packed(self), self._threads)
 
     def _k(self, found: object) -> int:
         k = checks.whole("k", found, 1)
@@ -359,42 +389,3 @@ class Network:
         if not n_rows(x):
             raise ValueError(f"{names[0]}: found 0 rows, wanted at least 1")
         return x, targets(Y, self._units, n_rows(x), name=names[1], copy=copy)
-
-
-def load(path: str | os.PathLike[str], threads: int | None = None) -> Network:
-    """Read a network from a file that `Network.save` wrote.
-
-    Parameters
-    ----------
-    path : str or path
-        The safetensors file.
-    threads : int, optional
-        As in `Network`.
-
-    Raises
-    ------
-    OSError
-        If the file can not be read.
-    ValueError
-        If it is not such a file.
-
-    Examples
-    --------
-    >>> from slide_rs import Network, layers
-    >>> net = Network([layers.SparseInput(4), layers.Dense(8), layers.SampledDense(4)])
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     net.save(f"{folder}/net.safetensors")
-    ...     load(f"{folder}/net.safetensors")
-    <slide_rs.Network 4 -> 8 -> 4, 0 steps trained>
-    """
-    network = Network.__new__(Network)
-    core = _core.Network.load(of_network(path), checks.threads(threads))
-    network._adopt(core, threads)
-    return network
-
-
-def _from_bytes(content: bytes, threads: int | None) -> Network:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "network.safetensors")
-        path.write_bytes(content)
-        return load(path, threads)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from slide_rs import engine, samplers
 from slide_rs.arrays import Features, n_rows
 from slide_rs.callbacks import Callback
+from slide_rs.checkpoints import savers
+from slide_rs.course import Course, Stamp
 from slide_rs.history import History
 from slide_rs.labels import Targets
 from slide_rs.layers import SampledDense
@@ -87,39 +89,69 @@ def train(
 ) -> None:
     """Run the plan and append each finished epoch to `history`.
 
-    However it ends, by Ctrl-C too, the hash tables hold every neuron where it belongs.
+    A network that was resumed goes on with its run. However it ends, by Ctrl-C too, the hash tables
+    hold every neuron where it belongs.
     """
-    core = network._core
-    begin_at_frequencies(network, y, plan.weight, plan.rows)
+    core, resumed = network._core, network._course
+    keepers = savers(callbacks)
     count = n_rows(x) if plan.rows is None else len(plan.rows)
+    course = resumed
+    if course is None:
+        # All data is read for a stamp, which without checkpoints nobody would ask for.
+        stamp = Stamp.of(x, y, plan.weight, plan.rows) if keepers else Stamp(0, 0, 0, 0, 0)
+        course = Course(plan.epochs, plan.batch_size, stamp)
+    else:
+        stamp = Stamp.of(x, y, plan.weight, plan.rows)
+        course.check(plan, stamp, core.steps, callbacks)
+    for keeper in keepers:
+        keeper.open(None if resumed is None else core.steps)
+    if resumed is None:
+        begin_at_frequencies(network, y, plan.weight, plan.rows)
+    network._course = None
 
     def on_batch(done: int, total: int, loss: float) -> None:
         for callback in callbacks:
             callback.on_batch_end(done, total, loss)
 
+    def train_piece() -> dict[str, Any]:
+        left = [keeper.steps_left(core.steps) for keeper in keepers]
+        return core.train_epoch(
+            x,
+            y,
+            plan.batch_size,
+            shuffle=True,
+            rows=plan.rows,
+            on_batch=on_batch,
+            weight=plan.weight,
+            cursor=course.cursor,
+            most=min((steps for steps in left if steps is not None), default=None),
+        )
+
     try:
         for callback in callbacks:
             callback.on_train_begin(network, plan.epochs)
-        core.begin_fit(plan.steps(count))
-        for epoch in range(1, plan.epochs + 1):
+        if resumed is None:
+            core.begin_fit(plan.steps(count))
+        else:
+            course.give_back(history, callbacks)
+        while course.epoch <= plan.epochs and not course.stopped:
+            epoch = course.epoch
             for callback in callbacks:
                 callback.on_epoch_begin(epoch)
             start = time.perf_counter()
-            measured = core.train_epoch(
-                x,
-                y,
-                plan.batch_size,
-                shuffle=True,
-                rows=plan.rows,
-                on_batch=on_batch,
-                weight=plan.weight,
-            )
+            while (measured := train_piece())["samples"] < count:
+                course.cursor = measured["cursor"]
+                course.seconds += time.perf_counter() - start
+                for keeper in keepers:
+                    if keeper.is_due(core.steps):
+                        keeper.write(core, course, history, callbacks)
+                start = time.perf_counter()
             # Before the probe and the validation, so that what is recorded describes the network
             # that is left if a callback ends training here; `save`, which also does so, then
             # changes nothing when a callback keeps a copy of each epoch.
             core.finish()
             # The probe scores every output: it is measurement, not training.
-            seconds = time.perf_counter() - start
+            seconds = course.seconds + time.perf_counter() - start
             recall = engine.recall(network, plan.probe.x, plan.probe.rows, 1)
             logs = {
                 "loss": measured["loss"],
@@ -137,8 +169,11 @@ def train(
             history.append(logs)
             for callback in callbacks:
                 callback.on_epoch_end(epoch, logs)
-            if any(callback.stop_training for callback in callbacks):
-                break
+            course.epoch, course.cursor, course.seconds = epoch + 1, None, 0.0
+            course.stopped = any(callback.stop_training for callback in callbacks)
+            # What all of them know of the best is known before the first of them writes.
+            for keeper in [keeper for keeper in keepers if keeper.look(course, core.steps, logs)]:
+                keeper.write(core, course, history, callbacks)
     finally:
         # In their order, and each of them even if another raises: they close files and end runs.
         with ExitStack() as ends:

@@ -2,5 +2,7 @@
 
 pub mod canonical;
 pub mod checksum;
+mod durable;
 pub mod model;
+mod state;
 pub mod xmc;

@@ -2,6 +2,10 @@
 //!
 //! A file holds nothing about time, threads or machine, and its tensors and metadata stand in a
 //! fixed order: equal models are equal files. Rows are written in the order of their ids.
+//!
+//! A *checkpoint* is such a file of a network that is left as it is, in the middle of its training:
+//! what rows are owed and what the tables know stands beside the parameters, and what the caller
+//! has to say of the course of training stands in the metadata.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -18,12 +22,16 @@ use crate::optim::Param;
 use crate::rows::Rows;
 use crate::simd::Bf16;
 
+use super::{durable, state};
+
 /// The one key of the metadata: a map with several would be written in any order.
 const KEY: &str = "slide_rs";
 
 /// Raised when older readers would misread or refuse a file: format 3 has the settings of light
 /// moments.
 const FORMAT: u32 = 3;
+/// The format of checkpoints: who does not know their state would misread the parameters.
+const CHECKPOINT: u32 = 4;
 /// The oldest format that is read: its settings have defaults for what it did not know.
 const OLDEST: u32 = 2;
 
@@ -38,18 +46,24 @@ struct Header {
     format: u32,
     config: NetworkConfig,
     counters: Counters,
+    /// What the caller said of the course of training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    training: Option<String>,
 }
 
 /// A matrix in the order of its rows.
-struct Tensor {
-    shape: [usize; 2],
-    values: Values,
+pub(super) struct Tensor {
+    pub(super) shape: [usize; 2],
+    pub(super) values: Values,
 }
 
 /// Numbers as they are stored.
-enum Values {
+pub(super) enum Values {
     F32(Vec<f32>),
     Bf16(Vec<Bf16>),
+    U32(Vec<u32>),
+    U16(Vec<u16>),
+    U8(Vec<u8>),
 }
 
 impl View for Tensor {
@@ -57,6 +71,9 @@ impl View for Tensor {
         match self.values {
             Values::F32(_) => Dtype::F32,
             Values::Bf16(_) => Dtype::BF16,
+            Values::U32(_) => Dtype::U32,
+            Values::U16(_) => Dtype::U16,
+            Values::U8(_) => Dtype::U8,
         }
     }
 
@@ -73,6 +90,9 @@ impl View for Tensor {
         Cow::Borrowed(match &self.values {
             Values::F32(values) => bytemuck::cast_slice(values),
             Values::Bf16(values) => bytemuck::cast_slice(values),
+            Values::U32(values) => bytemuck::cast_slice(values),
+            Values::U16(values) => bytemuck::cast_slice(values),
+            Values::U8(values) => values,
         })
     }
 
@@ -94,54 +114,81 @@ fn moment_name(param: &str, moment: &str) -> String {
     format!("optimizer.{param}.{moment}")
 }
 
-/// Writes `network`, with the moments of its optimiser if asked to.
-///
-/// Rows must be up to date ([`crate::optim::Optimizer::flush`]): what is owed to them is not written.
-/// The file is written beside its place and moved there when complete.
+/// Writes `network`, with the moments of its optimiser if asked to. What rows are owed is paid.
 ///
 /// # Errors
 ///
 /// If a weight is not finite (such a file could not be read again), or the file cannot be written.
 pub fn save(network: &mut Network, path: &Path, include_optimizer: bool) -> Result<()> {
     network.settle();
-    let mut tensors = vec![];
+    let header = Header {
+        format: FORMAT,
+        config: network.config().clone(),
+        counters: network.counters(),
+        training: None,
+    };
+    write(network, path, (&header, include_optimizer, vec![]))
+}
+
+/// Writes a checkpoint of `network`, which goes on as if there had been none, and so does one that
+/// is loaded from it, bit for bit. `training` is what [`load_checkpoint`] is to give back.
+///
+/// # Errors
+///
+/// As [`save`].
+pub fn checkpoint(network: &Network, path: &Path, training: &str) -> Result<()> {
+    let header = Header {
+        format: CHECKPOINT,
+        config: network.config().clone(),
+        counters: network.counters(),
+        training: Some(training.to_owned()),
+    };
+    write(network, path, (&header, true, state::tensors(network.state())))
+}
+
+fn write(
+    network: &Network,
+    path: &Path,
+    (header, moments, mut tensors): (&Header, bool, Vec<(String, Tensor)>),
+) -> Result<()> {
     let finite = |param: &Param| param.weights().is_finite();
     if let Some((name, _)) = network.params().into_iter().find(|(_, param)| !finite(param)) {
         let reason = format!("{name} holds values that are not finite; nothing was written");
         return Err(Error::Model { path: path.to_owned(), reason });
     }
     for (name, param) in network.params() {
-        for (moment, rows) in param.moments().iter().filter(|_| include_optimizer) {
+        for (moment, rows) in param.moments().iter().filter(|_| moments) {
             tensors.push((moment_name(&name, moment), tensor(rows)));
         }
         tensors.push((name, tensor(param.weights())));
     }
-    let header =
-        Header { format: FORMAT, config: network.config().clone(), counters: network.counters() };
-    let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(&header)?)]);
-    let io = |source| Error::Io { path: path.to_owned(), source };
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = Path::new(&partial);
-    // The writer below makes a file for its owner alone; a model is readable like any other file.
-    let permissions = fs::File::create(partial).and_then(|file| file.metadata()).map_err(io)?;
-    safetensors::serialize_to_file(tensors, Some(metadata), partial).map_err(|error| {
-        let _ = fs::remove_file(partial);
-        match error {
-            safetensors::SafeTensorError::IoError(source) => io(source),
-            other => Error::Model { path: path.to_owned(), reason: other.to_string() },
-        }
-    })?;
-    fs::set_permissions(partial, permissions.permissions()).map_err(io)?;
-    fs::rename(partial, path).map_err(io)
+    let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(header)?)]);
+    durable::write(path, |partial| {
+        safetensors::serialize_to_file(tensors, Some(metadata), partial).map_err(|error| {
+            let path = path.to_owned();
+            match error {
+                safetensors::SafeTensorError::IoError(source) => Error::Io { path, source },
+                other => Error::Model { path, reason: other.to_string() },
+            }
+        })
+    })
 }
 
-/// Reads a network that [`save`] wrote, and builds its hash tables.
+/// Reads a network that [`save`] or [`checkpoint`] wrote, and builds its hash tables.
 ///
 /// # Errors
 ///
 /// If the file cannot be read, is damaged, or is not a model of ours.
 pub fn load(path: &Path) -> Result<Network> {
+    load_checkpoint(path).map(|(network, _)| network)
+}
+
+/// The same, with what was said of the course of training; nothing where it is no checkpoint.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_checkpoint(path: &Path) -> Result<(Network, Option<String>)> {
     let bytes = fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
     let refuse = |reason: String| Error::Model { path: path.to_owned(), reason };
     let (_, metadata) =
@@ -151,8 +198,8 @@ pub fn load(path: &Path) -> Result<Network> {
     let damaged = |error| refuse(format!("its configuration is damaged: {error}"));
     // Another format may have other fields, so it is looked at before them.
     let Format { format } = serde_json::from_str(header).map_err(damaged)?;
-    if !(OLDEST..=FORMAT).contains(&format) {
-        let wanted = format!("{OLDEST} to {FORMAT}");
+    if !(OLDEST..=CHECKPOINT).contains(&format) {
+        let wanted = format!("{OLDEST} to {CHECKPOINT}");
         return Err(refuse(format!("its format is {format}, but {wanted} is wanted")));
     }
     let header: Header = serde_json::from_str(header).map_err(damaged)?;
@@ -172,8 +219,9 @@ pub fn load(path: &Path) -> Result<Network> {
         }
     }
     network.set_counters(counters);
-    network.rehash_all();
-    Ok(network)
+    let state = state::read(&tensors, network.hidden().len() + 1).map_err(refuse)?;
+    network.restore(&state).map_err(|reason| refuse(format!("its state {reason}")))?;
+    Ok((network, header.training))
 }
 
 fn check_sizes(
@@ -284,82 +332,4 @@ fn read_rows(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{AdamMode, OptimizerConfig, SecondMoment};
-
-    const fn adam(second_moment: SecondMoment, moments: config::Dtype) -> OptimizerConfig {
-        let (lr, beta1, beta2, eps, weight_decay) = (None, 0.9, 0.999, 1e-8, 0.0);
-        let (mode, second_moment, moments) = (AdamMode::Lazy, Some(second_moment), Some(moments));
-        OptimizerConfig::Adam { lr, beta1, beta2, eps, weight_decay, mode, second_moment, moments }
-    }
-
-    const ADAM: OptimizerConfig = adam(SecondMoment::Entry, config::Dtype::F32);
-    const LIGHT: OptimizerConfig = adam(SecondMoment::Entry, config::Dtype::Bf16);
-    const LIGHTEST: OptimizerConfig = adam(SecondMoment::Row, config::Dtype::Bf16);
-    const MOMENTUM: OptimizerConfig =
-        OptimizerConfig::Sgd { lr: None, momentum: 0.9, nesterov: false };
-    const ADAGRAD: OptimizerConfig = OptimizerConfig::Adagrad { lr: None, eps: 1e-8 };
-
-    /// A parameter whose moments are not zero.
-    fn param(dtype: config::Dtype, optimizer: &OptimizerConfig) -> Param {
-        let weights = Rows::random_as(dtype, (70, 19), 1.0, (0, 0));
-        let mut param = Param::new(weights, optimizer);
-        for (_, rows) in param.moments_mut() {
-            let n = rows.stripes().rows() * rows.width();
-            rows.assign((0..n).map(|x| x as f32));
-        }
-        param
-    }
-
-    fn file(param: &Param) -> Vec<u8> {
-        let moments = param.moments().iter();
-        let moments = moments.map(|(moment, rows)| (moment_name("w", moment), tensor(rows)));
-        let tensors = moments.chain([("w".to_owned(), tensor(param.weights()))]);
-        safetensors::serialize(tensors.collect::<Vec<_>>(), None).unwrap()
-    }
-
-    #[test]
-    fn a_parameter_comes_back_with_all_that_its_optimizer_remembers() {
-        for dtype in [config::Dtype::F32, config::Dtype::Bf16] {
-            for optimizer in [ADAM, LIGHT, LIGHTEST, MOMENTUM, ADAGRAD] {
-                let saved = param(dtype, &optimizer);
-                let bytes = file(&saved);
-                let mut read = Param::new(Rows::new(70, 19, dtype), &optimizer);
-                let tensors = SafeTensors::deserialize(&bytes).unwrap();
-                assert_eq!(read_param(&tensors, "w", &mut read), Ok(true));
-                assert_eq!(read.weights().to_vec(), saved.weights().to_vec());
-                assert_eq!(read.weights().to_halves(), saved.weights().to_halves());
-                for ((_, read), (_, saved)) in read.moments().iter().zip(saved.moments()) {
-                    assert_eq!(read.dtype(), saved.dtype());
-                    assert_eq!(read.to_vec(), saved.to_vec());
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn negative_second_moments_are_refused_however_they_are_stored() {
-        for (optimizer, name) in [(LIGHT, "v"), (LIGHTEST, "v_of_row"), (ADAGRAD, "acc")] {
-            let mut saved = param(config::Dtype::F32, &optimizer);
-            saved.moments_mut().last_mut().unwrap().1.assign(std::iter::repeat(-1.0));
-            let bytes = file(&saved);
-            let tensors = SafeTensors::deserialize(&bytes).unwrap();
-            let refused = read_param(&tensors, "w", &mut saved).unwrap_err();
-            let named = format!("tensor \"optimizer.w.{name}\" holds negative second moments");
-            assert_eq!(refused, named);
-        }
-    }
-
-    #[test]
-    fn another_type_is_refused_and_other_moments_are_missed() {
-        let bytes = file(&param(config::Dtype::Bf16, &ADAGRAD));
-        let tensors = SafeTensors::deserialize(&bytes).unwrap();
-        let mut floats = Param::new(Rows::zeros(70, 19), &ADAM);
-        let refused = read_param(&tensors, "w", &mut floats).unwrap_err();
-        let expected = "tensor \"w\" is BF16 [70, 19], but F32 [70, 19] is wanted";
-        assert_eq!(refused, expected);
-        let mut halves = Param::new(Rows::new(70, 19, config::Dtype::Bf16), &ADAM);
-        assert_eq!(read_param(&tensors, "w", &mut halves), Ok(false));
-    }
-}
+mod tests;

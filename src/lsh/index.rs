@@ -15,18 +15,18 @@ use super::{Cap, HashFamily, HashScratch, HashTables, Vector, Vectors};
 /// Finds the rows of a layer that have a small angle to a query.
 #[derive(Debug)]
 pub struct Index {
-    config: TablesConfig,
-    hash: HashFamily,
+    pub(super) config: TablesConfig,
+    pub(super) hash: HashFamily,
     /// The generation of `hash`.
-    built: u64,
+    pub(super) built: u64,
     /// The generation that `hash` is to have after the next refresh.
-    wanted: u64,
-    tables: HashTables,
-    stripes: Stripes,
-    transform: Transform,
-    moved: Vec<bool>,
+    pub(super) wanted: u64,
+    pub(super) tables: HashTables,
+    pub(super) stripes: Stripes,
+    pub(super) transform: Transform,
+    pub(super) moved: Vec<bool>,
     /// Length of the row in each slot as it was hashed.
-    lengths: Vec<f32>,
+    pub(super) lengths: Vec<f32>,
     scratch: PerThread<Scratch>,
     stages: PerThread<Stage>,
 }

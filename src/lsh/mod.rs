@@ -10,6 +10,7 @@ mod packing;
 mod rebuild;
 mod simhash;
 mod stage;
+mod state;
 mod tables;
 mod vectors;
 mod wta;
@@ -17,6 +18,7 @@ mod wta;
 pub use family::{HashFamily, HashScratch, Shape};
 pub use index::Index;
 pub use rebuild::{Due, Rebuild};
+pub use state::IndexState;
 pub use tables::{Cap, HashTables, ShardCodes, TableStats};
 pub use vectors::{Vector, Vectors};
 

@@ -141,6 +141,23 @@ impl Transform {
         }
     }
 
+    /// What was found by [`Transform::balance`] and [`Transform::fit`].
+    pub(super) fn state(&self) -> Vec<f32> {
+        [self.unit, self.longest].into_iter().chain(self.mean.iter().copied()).collect()
+    }
+
+    /// Takes what [`Transform::state`] gave.
+    pub(super) fn restore(&mut self, state: &[f32]) -> Result<(), &'static str> {
+        let [unit, longest, mean @ ..] = state else { return Err("does not say how it hashes") };
+        let finite = state.iter().all(|x| x.is_finite()) && *unit > 0.0 && *longest >= 0.0;
+        if !finite || mean.len() != self.mean.len() {
+            return Err("was hashed in a way that is not that of its tables");
+        }
+        (self.unit, self.longest) = (*unit, *longest);
+        self.mean.copy_from_slice(mean);
+        Ok(())
+    }
+
     /// Whether [`Transform::change`] does anything.
     const fn changes(&self) -> bool {
         self.normalize || !self.mean.is_empty()

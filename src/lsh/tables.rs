@@ -123,6 +123,17 @@ impl HashTables {
         self.codes.of(id)
     }
 
+    /// The codes in one table by which the rows were inserted, in the order of their ids.
+    pub fn codes_in(&self, table: usize) -> impl Iterator<Item = u16> {
+        self.codes.in_table(table)
+    }
+
+    /// Takes the codes of every table, rows in the order of their ids, and builds.
+    pub(super) fn assign(&mut self, codes: &[u16]) {
+        self.codes.assign(codes);
+        self.build();
+    }
+
     /// Sorts all ids into their buckets, but those that were removed.
     pub fn build(&mut self) {
         let Self { stripes, n_buckets, cap, codes, starts, ids, removed, overlay, .. } = self;

@@ -6,6 +6,7 @@ mod exact;
 mod observe;
 mod predict;
 mod recall;
+mod state;
 mod step;
 
 use std::time::Instant;
@@ -21,9 +22,10 @@ use crate::schedule::Run;
 use crate::simd::Kernels;
 use crate::tape::{BLOCK, LayerTape, Tape};
 
-pub use epoch::{EpochOptions, EpochReport, Progress};
+pub use epoch::{Cursor, EpochOptions, EpochReport, Progress};
 pub use observe::LayerTables;
 pub use predict::Mode;
+pub use state::LayerState;
 pub use step::BatchReport;
 
 /// A network and everything that its training needs.

@@ -43,6 +43,13 @@ impl History {
         self.now = self.now.saturating_sub(1);
     }
 
+    /// The learning rates of all steps; zeros where nobody will ask.
+    pub(super) fn rates(&self) -> Vec<f32> {
+        let mut rates: Vec<f32> = self.steps.iter().map(|past| past.lr).collect();
+        rates.resize(self.now as usize, 0.0);
+        rates
+    }
+
     /// Forgets everything: all rows are up to date.
     pub(super) fn clear(&mut self) {
         self.steps.clear();

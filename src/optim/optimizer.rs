@@ -139,6 +139,21 @@ impl Optimizer {
         self.update.history.now() > 0
     }
 
+    /// The learning rates of the steps that rows may have missed.
+    #[must_use]
+    pub fn missed(&self) -> Vec<f32> {
+        self.update.history.rates()
+    }
+
+    /// Takes what [`Optimizer::missed`] gave after step `last`: these steps were made, but not on
+    /// all rows.
+    pub fn remember(&mut self, last: u64, rates: &[f32]) {
+        let before = last.saturating_sub(rates.len() as u64);
+        for (t, &lr) in (before + 1..).zip(rates) {
+            self.update.begin(lr, t);
+        }
+    }
+
     /// Brings every row of the group up to date, as if it had been touched with a zero gradient in
     /// every step that was begun; the history is then dropped. `params` must be all that this
     /// optimiser changes. A step must not be begun and flushed before it is made.

@@ -90,6 +90,25 @@ impl Param {
         &mut self.moments
     }
 
+    /// How many of the optimiser's steps each row has seen since all were up to date, in the order
+    /// of the ids; empty where nobody asks.
+    #[must_use]
+    pub fn seen(&self) -> Vec<u32> {
+        let stripes = self.weights.stripes();
+        let ids = 0..if self.stamps.is_empty() { 0 } else { stripes.rows() as u32 };
+        ids.map(|id| self.stamps[stripes.slot(id) as usize]).collect()
+    }
+
+    /// Takes what [`Param::seen`] gave; whether it is of as many rows.
+    pub fn set_seen(&mut self, seen: &[u32]) -> bool {
+        let stripes = self.weights.stripes();
+        let fits = seen.len() == if self.stamps.is_empty() { 0 } else { stripes.rows() };
+        for (id, &seen) in (0..).zip(seen).filter(|_| fits) {
+            self.stamps[stripes.slot(id) as usize] = seen;
+        }
+        fits
+    }
+
     /// Every shard, to be changed by one task each.
     #[must_use]
     pub fn shards_mut(&mut self) -> [ParamShard<'_>; SHARDS] {

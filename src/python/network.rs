@@ -33,6 +33,8 @@ pub(super) struct PyNetwork {
     config: Mutex<String>,
     features: usize,
     units: usize,
+    /// What was said of the course of training in the checkpoint that it was loaded from.
+    training: Option<String>,
 }
 
 type Arrays<'py> = (Bound<'py, PyArray2<i32>>, Bound<'py, PyArray2<f32>>);
@@ -43,10 +45,10 @@ impl PyNetwork {
     fn build(
         py: Python<'_>,
         threads: Option<usize>,
-        make: impl FnOnce() -> Result<Network> + Send,
+        make: impl FnOnce() -> Result<(Network, Option<String>)> + Send,
     ) -> PyResult<Self> {
         let pool = Pool::new(threads)?;
-        let network = py.detach(|| pool.install(make))??;
+        let (network, training) = py.detach(|| pool.install(make))??;
         let config = network.config();
         Ok(Self {
             config: Mutex::new(config.to_json()),
@@ -57,6 +59,7 @@ impl PyNetwork {
             inner: Mutex::new(network),
             owner: Mutex::new(None),
             pool,
+            training,
         })
     }
 }
@@ -67,14 +70,14 @@ impl PyNetwork {
     #[pyo3(signature = (config, threads=None))]
     fn new(py: Python<'_>, config: &str, threads: Option<usize>) -> PyResult<Self> {
         let config = NetworkConfig::from_json(config)?;
-        Self::build(py, threads, || Network::new(config))
+        Self::build(py, threads, || Ok((Network::new(config)?, None)))
     }
 
     /// Reads a network from a safetensors file.
     #[staticmethod]
     #[pyo3(signature = (path, threads=None))]
     fn load(py: Python<'_>, path: PathBuf, threads: Option<usize>) -> PyResult<Self> {
-        Self::build(py, threads, || model::load(&path))
+        Self::build(py, threads, || model::load_checkpoint(&path))
     }
 
     /// The configuration as JSON, with every value filled in.
@@ -113,6 +116,17 @@ impl PyNetwork {
         self.run(py, |network, _| model::save(network, &path, include_optimizer), None)
     }
 
+    /// Writes a checkpoint; nothing about the network changes.
+    fn checkpoint(&self, py: Python<'_>, path: PathBuf, training: &str) -> PyResult<()> {
+        self.run(py, |network, _| model::checkpoint(network, &path, training), None)
+    }
+
+    /// What was given to `checkpoint` when the file that this was loaded from was written.
+    #[getter]
+    fn training(&self) -> Option<String> {
+        self.training.clone()
+    }
+
     /// Starts a run of that many steps.
     fn begin_fit(&self, py: Python<'_>, total_steps: u64) -> PyResult<()> {
         let begin = |network: &mut Network, _: &Watch| {
@@ -143,8 +157,10 @@ impl PyNetwork {
         Ok(out)
     }
 
-    /// Trains on every row once.
-    #[pyo3(signature = (x, y, batch_size, shuffle=true, rows=None, on_batch=None, weight=None))]
+    /// Trains on every row once; or from `cursor` on, `most` steps at most.
+    #[pyo3(signature = (
+        x, y, batch_size, shuffle=true, rows=None, on_batch=None, weight=None, cursor=None, most=None
+    ))]
     #[expect(clippy::too_many_arguments, reason = "the keyword arguments of one Python call")]
     fn train_epoch<'py>(
         &self,
@@ -156,6 +172,8 @@ impl PyNetwork {
         rows: Option<PyReadonlyArray1<'py, i64>>,
         on_batch: Option<Py<PyAny>>,
         weight: Option<PyReadonlyArray1<'py, f32>>,
+        cursor: Option<reports::Sums>,
+        most: Option<usize>,
     ) -> PyResult<Bound<'py, PyDict>> {
         if batch_size == 0 {
             let (low, high) = (1, usize::MAX);
@@ -164,11 +182,13 @@ impl PyNetwork {
         let (x, y) = (x.view(self.features)?, y.view(self.units, weight.as_ref())?);
         let rows = rows.as_ref().map(|rows| rows.as_slice()).transpose()?;
         let options = EpochOptions { batch_size, shuffle, rows };
+        let mut cursor = cursor.map(reports::cursor).unwrap_or_default();
+        let piece = (&mut cursor, most.unwrap_or(usize::MAX));
         let train = |network: &mut Network, watch: &Watch| {
-            network.train_epoch(&x, &y, options, |progress| watch.after_batch(progress))
+            network.train_piece(&x, &y, options, piece, |progress| watch.after_batch(progress))
         };
         let report = self.run(py, train, on_batch.as_ref())?;
-        reports::epoch(py, report)
+        reports::epoch(py, report, cursor)
     }
 
     /// Seconds by phase since the last epoch began, summed over threads, and how many rows of the

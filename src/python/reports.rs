@@ -3,12 +3,27 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::network::EpochReport;
+use crate::network::{Cursor, EpochReport};
 use crate::phases::{Phase, Phases};
 
-/// What an epoch did.
-pub(super) fn epoch(py: Python<'_>, report: EpochReport) -> PyResult<Bound<'_, PyDict>> {
+/// A cursor as Python keeps it: numbers that JSON brings back bit for bit.
+pub(super) type Sums = (u64, u64, u64, f64, f64, Vec<u64>, f32);
+
+/// The cursor that was kept.
+pub(super) fn cursor(sums: Sums) -> Cursor {
+    let (samples, steps, labelled, loss, active, hidden_active, lr) = sums;
+    Cursor { samples, steps, labelled, loss, active, hidden_active, lr }
+}
+
+/// What an epoch did, and where it stands.
+pub(super) fn epoch(
+    py: Python<'_>,
+    report: EpochReport,
+    cursor: Cursor,
+) -> PyResult<Bound<'_, PyDict>> {
     let out = PyDict::new(py);
+    let Cursor { samples, steps, labelled, loss, active, hidden_active, lr } = cursor;
+    out.set_item("cursor", (samples, steps, labelled, loss, active, hidden_active, lr))?;
     out.set_item("loss", report.loss)?;
     out.set_item("active_fraction", report.active_fraction)?;
     out.set_item("lr", report.lr)?;

@@ -9,6 +9,7 @@ from slide_rs.callbacks.stopping import EarlyStopping
 from slide_rs.callbacks.tables import HashTableMonitor
 from slide_rs.callbacks.tensorboard import TensorBoard
 from slide_rs.callbacks.trackers import MLflowLogger, WandbLogger
+from slide_rs.checkpoints import ModelCheckpoint
 
 __all__ = [
     "CSVLogger",
@@ -17,6 +18,7 @@ __all__ = [
     "HashTableMonitor",
     "LearningRateScheduler",
     "MLflowLogger",
+    "ModelCheckpoint",
     "OptunaPruning",
     "ProgressBar",
     "ReduceLROnPlateau",

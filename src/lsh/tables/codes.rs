@@ -47,6 +47,23 @@ impl Codes {
         (0..self.n_tables).map(move |table| self.column(shard as usize, table)[local as usize])
     }
 
+    /// The codes of one table, in the order of the ids.
+    pub(super) fn in_table(&self, table: usize) -> impl Iterator<Item = u16> {
+        (0..self.stripes.rows() as u32).map(move |id| {
+            let (shard, local) = Stripes::split(id);
+            self.column(shard as usize, table)[local as usize]
+        })
+    }
+
+    /// Takes the codes of every table, each in the order of the ids.
+    pub(super) fn assign(&mut self, codes: &[u16]) {
+        for (table, codes) in codes.chunks(self.stripes.rows().max(1)).enumerate() {
+            for (id, &code) in (0..).zip(codes) {
+                *self.at(id, table) = code;
+            }
+        }
+    }
+
     /// The code of row `id` in one table.
     pub(super) fn at(&mut self, id: u32, table: usize) -> &mut u16 {
         let (shard, local) = Stripes::split(id);
