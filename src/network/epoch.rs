@@ -46,6 +46,8 @@ pub struct EpochReport {
     pub steps: u64,
     /// Samples done.
     pub samples: u64,
+    /// Samples done that have labels: those that the loss is a mean of.
+    pub labelled: u64,
     /// Time taken.
     pub seconds: f64,
     /// Of which re-inserting rows.
@@ -96,6 +98,7 @@ impl Network {
         }
         let n = done.max(1) as f64;
         report.samples = done as u64;
+        report.labelled = labelled as u64;
         report.loss = loss / labelled.max(1) as f64;
         report.active_fraction = active / n;
         report.seconds = clock.elapsed().as_secs_f64();
