@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Generic, TypeVar
 
 __all__ = ["ahead"]
@@ -76,7 +76,7 @@ class _Thread(Generic[T]):
         self.thread.join()
 
 
-def ahead(make: Callable[[], Iterator[T]], depth: int) -> Iterator[T]:
+def ahead(make: Callable[[], Iterator[T]], depth: int) -> Generator[T, None, None]:
     """Yield what `make` yields, in its order, from a thread that is up to `depth` items ahead.
 
     The thread starts with the first item and ends with the iterator: at its end, when it is closed

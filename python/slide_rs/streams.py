@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -127,7 +126,9 @@ class Stream:
         """Whether it is an iterator, which can be gone through only once."""
         return isinstance(self._pairs, Iterator)
 
-    def pieces(self, n_features: int | None = None, n_labels: int | None = None) -> Iterator[Batch]:
+    def pieces(
+        self, n_features: int | None = None, n_labels: int | None = None
+    ) -> Generator[Batch, None, None]:
         """Yield the pieces in their order, read ahead by a thread that ends with this iterator.
 
         Parameters

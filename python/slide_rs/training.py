@@ -7,23 +7,28 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slide_rs import engine, samplers
+from slide_rs import checks, defaults, engine, evaluation, samplers
 from slide_rs.arrays import Features, n_rows
 from slide_rs.callbacks import Callback
 from slide_rs.history import History
-from slide_rs.labels import Targets
+from slide_rs.labels import Labels, Targets, check_grades, pattern, weights
 from slide_rs.layers import SampledDense
 from slide_rs.prior import begin_at_frequencies
 
 if TYPE_CHECKING:
     from slide_rs.network import Network
 
-__all__ = ["Plan", "Probe", "train"]
+__all__ = ["Epoch", "OnBatch", "Plan", "Probe", "Wishes", "course", "fit", "train"]
+
+#: Called after batches: rows done, rows of the epoch, mean loss so far.
+OnBatch: TypeAlias = Callable[[int, int, float], None]
+#: Trains for the epoch of this number, from 1, and returns what the engine measured in it.
+Epoch: TypeAlias = Callable[[int, OnBatch], Mapping[str, Any]]
 
 PROBE_ROWS = 1000
 LOW_RECALL = 0.2
@@ -76,6 +81,47 @@ class Plan:
         return self.epochs * math.ceil(rows / self.batch_size)
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user of `Network.fit` says, or leaves to rule, beside the rows."""
+
+    epochs: int | None
+    batch_size: int | None
+    sample_weight: object
+    validation_data: object
+    metrics: tuple[str, ...]
+    copy: bool
+
+    def plan(self, rows: int) -> tuple[int, int]:
+        """Return the epochs and the rows of a batch for so many rows."""
+        batch = checks.whole_or("batch_size", self.batch_size, defaults.batch_size(rows))
+        return checks.whole_or("epochs", self.epochs, defaults.epochs(rows, batch)), batch
+
+    def held_out(self, network: Network, trained: Labels) -> evaluation.Validation | None:
+        """Return what to measure after each epoch, where rows are given for it."""
+        if self.validation_data is None:
+            return None
+        return evaluation.held_out(
+            network, self.validation_data, self.metrics, trained, copy=self.copy
+        )
+
+
+def fit(
+    network: Network, X: object, Y: object, how: Wishes, callbacks: Sequence[Callback]
+) -> History:
+    """Train as `Network.fit` does, on rows in memory."""
+    x, y = network._pair(X, Y, ("X", "Y"), how.copy)
+    check_grades(y, network.config.loss)
+    weight = weights(how.sample_weight, n_rows(x), copy=how.copy)
+    epochs, batch = how.plan(n_rows(x))
+    validate = how.held_out(network, pattern(y))
+    probe = Probe.choose(validate.x if validate else x, network.config.seed)
+    plan = Plan(epochs, batch, probe, validate=validate, weight=weight)
+    network._history = History()
+    train(network, x, y, plan, callbacks, network._history)
+    return network._history
+
+
 def train(
     network: Network,
     x: Features,
@@ -88,9 +134,33 @@ def train(
 
     However it ends, by Ctrl-C too, the hash tables hold every neuron where it belongs.
     """
-    core = network._core
     begin_at_frequencies(network, y, plan.weight, plan.rows)
+
+    def epoch(number: int, on_batch: OnBatch) -> Mapping[str, Any]:
+        return network._core.train_epoch(
+            x,
+            y,
+            plan.batch_size,
+            shuffle=True,
+            rows=plan.rows,
+            on_batch=on_batch,
+            weight=plan.weight,
+        )
+
     count = n_rows(x) if plan.rows is None else len(plan.rows)
+    course(network, plan, count, epoch, callbacks, history)
+
+
+def course(
+    network: Network,
+    plan: Plan,
+    count: int,
+    train_epoch: Epoch,
+    callbacks: Sequence[Callback],
+    history: History,
+) -> None:
+    """Run the plan on `count` rows, which `train_epoch` goes through; see `train`."""
+    core = network._core
 
     def on_batch(done: int, total: int, loss: float) -> None:
         for callback in callbacks:
@@ -104,15 +174,7 @@ def train(
             for callback in callbacks:
                 callback.on_epoch_begin(epoch)
             start = time.perf_counter()
-            measured = core.train_epoch(
-                x,
-                y,
-                plan.batch_size,
-                shuffle=True,
-                rows=plan.rows,
-                on_batch=on_batch,
-                weight=plan.weight,
-            )
+            measured = train_epoch(epoch, on_batch)
             # Before the probe and the validation, so that what is recorded describes the network
             # that is left if a callback ends training here; `save`, which also does so, then
             # changes nothing when a callback keeps a copy of each epoch.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,8 @@ __all__ = ["Piece", "Window", "joined", "windows"]
 _MOST = int(np.iinfo(np.int32).max)
 
 
-class Piece(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Piece:
     """Some rows of a stream as the engine takes them.
 
     Examples
@@ -119,7 +121,7 @@ def joined(pieces: Sequence[Piece]) -> Piece:
     y = _stacked([_graded(piece.y) if graded else piece.y for piece in pieces])
     parts = [piece.x for piece in pieces]
     sparse = [part for part in parts if isinstance(part, tuple)]
-    x: Any = _stacked(sparse) if sparse else np.concatenate(parts)  # type: ignore[arg-type]
+    x: Any = _stacked(sparse) if sparse else np.concatenate(parts)
     return Piece(x, y, weight)  # type: ignore[arg-type]
 
 
