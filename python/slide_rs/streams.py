@@ -23,6 +23,7 @@ class Batch(NamedTuple):
 
     Examples
     --------
+    >>> import numpy as np
     >>> Batch(np.eye(2, dtype=np.float32), [[0], [1]]).weight is None
     True
     """
@@ -67,6 +68,7 @@ class Stream:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from slide_rs import Network, layers
     >>> X = np.eye(4, dtype=np.float32)
     >>> net = Network([layers.SparseInput(4), layers.Dense(8), layers.SampledDense(4)])
@@ -183,6 +185,7 @@ def csr(
 
     Examples
     --------
+    >>> import numpy as np
     >>> csr(np.array([0, 1]), np.array([2], np.int32), np.ones(1, np.float32), 3).shape
     (1, 3)
     """

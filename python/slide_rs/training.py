@@ -23,7 +23,7 @@ from slide_rs.prior import begin_at_frequencies
 if TYPE_CHECKING:
     from slide_rs.network import Network
 
-__all__ = ["Epoch", "OnBatch", "Plan", "Probe", "Wishes", "course", "fit", "train"]
+__all__ = ["Plan", "Probe", "Wishes", "course", "fit", "train"]
 
 #: Called after batches: rows done, rows of the epoch, mean loss so far.
 OnBatch: TypeAlias = Callable[[int, int, float], None]

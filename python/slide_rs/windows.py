@@ -76,7 +76,7 @@ def windows(
     >>> pieces = [Piece(np.eye(3, dtype=np.float32), y, None)] * 3
     >>> found = list(windows(pieces, 2, 4, np.random.default_rng(0)))
     >>> [len(w.held) if w.rows is None else len(w.rows) for w in found]
-    [4, 4, 1]
+    [4, 2, 3]
     """
     most = max(buffer, 2 * batch_size) if buffer else batch_size
     held: list[Piece] = []
