@@ -4,10 +4,9 @@
     python examples/larger_than_memory.py train FOLDER
 
 `make` writes files of 100,000 rows in the text format of extreme classification until there is as
-much text as asked for: rows of up to 150 features, mostly words of
-their labels, of which each has 12.
-`train` goes through all of them and prints one line: rows, seconds, P@1 on the rows of a file
-that is not trained on, and the most memory that the process held.
+much text as asked for: rows of up to 150 features, mostly words of their labels, of which each has
+12. `train` goes through all of them and prints one line: rows, seconds, P@1 on the rows of a
+file that is not trained on, and the most memory that the process held.
 """
 
 from __future__ import annotations

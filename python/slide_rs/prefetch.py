@@ -13,6 +13,9 @@ T = TypeVar("T")
 
 #: Seconds after which a thread that waits looks whether it is still wanted.
 LOOK = 0.1
+#: Seconds that a source is given to come back when it is not wanted any more: one that hangs, such
+#: as on a network, does not hold up Ctrl-C for longer.
+GRACE = 10.0
 
 
 class _Failed:
@@ -73,7 +76,7 @@ class _Thread(Generic[T]):
 
     def stop(self) -> None:
         self.stopped.set()
-        self.thread.join()
+        self.thread.join(GRACE)
 
 
 def ahead(make: Callable[[], Iterator[T]], depth: int) -> Generator[T, None, None]:

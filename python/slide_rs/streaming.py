@@ -7,8 +7,8 @@ stream that fits in its buffer trains exactly as the same rows in memory do.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -120,20 +120,28 @@ def checked(
     with closing(stream.pieces(*columns)) as found:
         for number, item in enumerate(found):
             batch = as_batch(item, number)
-            of = f"of piece {number} of the stream"
-            x = features(batch.X, columns[0], name=f"X {of}", copy=copy)
-            rows = n_rows(x)
-            y = targets(batch.Y, columns[1], rows, name=f"Y {of}", copy=copy)
-            if loss is not None:
-                check_grades(y, loss, name=f"Y {of}")
-            weight = weights(batch.weight, rows, name=f"weight {of}", copy=copy)
-            if not rows:
-                continue
-            if sparse is not None and sparse != isinstance(x, tuple):
-                kinds = ("sparse", "dense") if sparse else ("dense", "sparse")
-                raise TypeError(f"X {of}: found {kinds[1]} rows after {kinds[0]} ones")
-            sparse = isinstance(x, tuple)
+            with _of_piece(number):
+                x = features(batch.X, columns[0], copy=copy)
+                y = targets(batch.Y, columns[1], n_rows(x), copy=copy)
+                if loss is not None:
+                    check_grades(y, loss)
+                weight = weights(batch.weight, n_rows(x), name="weight", copy=copy)
+                if not n_rows(x):
+                    continue
+                if sparse is not None and sparse != isinstance(x, tuple):
+                    kinds = ("sparse", "dense") if sparse else ("dense", "sparse")
+                    raise TypeError(f"X: found {kinds[1]} rows, wanted {kinds[0]} ones as before")
+                sparse = isinstance(x, tuple)
             yield Piece(x, y, weight)
+
+
+@contextmanager
+def _of_piece(number: int) -> Iterator[None]:
+    """Name the piece in an error; not in a warning, which is to be the same for all."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"piece {number} of the stream: {error}") from None
 
 
 def as_stream(found: object) -> Stream:

@@ -189,8 +189,11 @@ def csr(
     >>> csr(np.array([0, 1]), np.array([2], np.int32), np.ones(1, np.float32), 3).shape
     (1, 3)
     """
-    bounds = indptr.astype(ids.dtype, copy=False)
-    return csr_array((values, ids, bounds), shape=(len(indptr) - 1, columns))
+    # SciPy copies what is a small part of a larger array, unless it is put in afterwards.
+    found = csr_array((len(indptr) - 1, columns), dtype=values.dtype)
+    found.indptr, found.indices = indptr.astype(ids.dtype, copy=False), ids
+    found.data = values
+    return found
 
 
 def _count(name: str, found: object) -> int | None:
