@@ -39,14 +39,26 @@ from slide_rs.layers import Dense, Layer, SampledDense, SparseInput
 from slide_rs.network import METRICS, Network, load
 from slide_rs.ranker import Ranker
 
-__all__ = ["as_json", "check_out", "evaluate", "predict", "read_pair", "stack", "train", "widened"]
+__all__ = [
+    "Lines",
+    "as_json",
+    "check_out",
+    "check_train",
+    "chosen_sampler",
+    "evaluate",
+    "predict",
+    "read_pair",
+    "stack",
+    "train",
+    "widened",
+]
 
 INTERRUPTED = 130
 
 
 def train(arguments: Namespace) -> int:
     """Train, print a line or an object an epoch, save."""
-    _check_train(arguments)
+    check_train(arguments)
     start = time.perf_counter()
     data = datasets.read_xmc(arguments.data, cache=arguments.cache)
     valid = datasets.read_xmc(arguments.valid, cache=arguments.cache) if arguments.valid else None
@@ -60,7 +72,7 @@ def train(arguments: Namespace) -> int:
 
     start = time.perf_counter()
     model = Ensemble(
-        stack(width, n_labels, arguments.hidden, _sampler(arguments)),
+        stack(width, n_labels, arguments.hidden, chosen_sampler(arguments)),
         optimizer=optim.Adam(lr=arguments.lr),
         seed=arguments.seed,
         threads=arguments.threads,
@@ -69,7 +81,7 @@ def train(arguments: Namespace) -> int:
         max_memory=arguments.max_memory,
     )
     alone = arguments.no_ranker and len(model.members) == 1
-    lines = _Lines(arguments.json, read_seconds, time.perf_counter() - start)
+    lines = Lines(arguments.json, read_seconds, time.perf_counter() - start)
     shown: list[Callback] = [lines]
     if not arguments.json and sys.stderr.isatty() and not sys.stdout.isatty():
         shown.append(ProgressBar())
@@ -151,7 +163,7 @@ def predict(arguments: Namespace) -> int:
 
 
 @dataclass
-class _Lines(Callback):
+class Lines(Callback):
     """Prints each epoch, and what all networks do together: an aligned line, or a JSON object."""
 
     as_json: bool
@@ -231,7 +243,7 @@ class _Lines(Callback):
         print(f"{line}{'':>10}  {len(model.members)} networks, ranker with weight {weight or 0:g}")
 
 
-def _check_train(arguments: Namespace) -> None:
+def check_train(arguments: Namespace) -> None:
     """Name the option, not the parameter that it ends in, and do so before reading any data."""
     for name in ("epochs", "batch_size", "hidden", "active", "members"):
         value = getattr(arguments, name)
@@ -274,7 +286,8 @@ def stack(
     return [SparseInput(n_features), Dense(hidden), output]
 
 
-def _sampler(arguments: Namespace) -> samplers.Sampler:
+def chosen_sampler(arguments: Namespace) -> samplers.Sampler:
+    """Return the sampler that the options of ``train`` name."""
     if arguments.sampler == "full":
         return samplers.Full()
     made = samplers.LSH if arguments.sampler == "lsh" else samplers.Uniform

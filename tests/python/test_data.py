@@ -30,9 +30,9 @@ def rows() -> Dataset:
     # A row without labels, and one without features.
     keep = np.ones(400, np.float32)
     keep[7] = 0
-    X = sparse.csr_array(sparse.diags_array(keep, dtype=np.float32) @ made.X)
+    X = sparse.csr_array(sparse.diags(keep, dtype=np.float32) @ made.X)
     keep[7], keep[9] = 1, 0
-    Y = sparse.csr_array(sparse.diags_array(keep, dtype=np.float32) @ made.Y)
+    Y = sparse.csr_array(sparse.diags(keep, dtype=np.float32) @ made.Y)
     for matrix in (X, Y):
         matrix.eliminate_zeros()
         matrix.sort_indices()
@@ -262,7 +262,7 @@ class FakeTensor:
 
     def indices(self) -> FakeTensor:
         found = self.array.tocoo()
-        return FakeTensor(np.stack(found.coords))
+        return FakeTensor(np.stack((found.row, found.col)))
 
 
 @pytest.mark.parametrize("layout", ["torch.sparse_csr", "torch.sparse_coo"])

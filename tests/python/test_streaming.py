@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -17,6 +20,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 from slide_rs import data, datasets, layers
 from slide_rs.callbacks import Callback
+from slide_rs.cli import main
 from slide_rs.datasets import Dataset
 from slide_rs.prefetch import ahead
 from slide_rs.windows import Piece, joined, windows
@@ -424,3 +428,58 @@ def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
         data.stream_xmc(tmp_path / "no.txt")
     with pytest.raises(ValueError, match="paths: found no file"):
         data.stream_xmc([])
+
+
+def test_the_command_line_streams_all_files_of_a_pattern(
+    rows: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, pair in enumerate(cut(rows, [250, 350])):
+        datasets.write_xmc(tmp_path / f"train-{number}.txt", *pair)
+    pattern, valid = str(tmp_path / "train-*.txt"), str(tmp_path / "train-0.txt")
+    out = tmp_path / "net.safetensors"
+    options = ["--hidden", "8", "--epochs", "2", "--batch-size", "64", "--out", str(out), "--json"]
+    assert main(["train", pattern, "--stream", "--valid", valid, *options]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert {"loss", "p@1", "samples_per_second"} <= set(lines[0])
+    # The network that the options build, trained in memory.
+    net = sr.Network(
+        [layers.SparseInput(400), layers.Dense(8), layers.SampledDense(900)],
+        optimizer=sr.optim.Adam(),
+    )
+    net.fit(rows.X, rows.Y, epochs=2, batch_size=64, verbose=False)
+    assert_same(sr.load(out), net)
+    for wrong, message in (
+        (["--members", "2"], "--members: found 2 with --stream"),
+        (["--cache"], "--cache: found with --stream"),
+    ):
+        assert main(["train", pattern, "--stream", *wrong]) == 2
+        assert message in capsys.readouterr().err
+    bare = tmp_path / "bare.txt"
+    bare.write_text("0 1:1\n")
+    assert main(["train", str(bare), "--stream"]) == 2
+    assert "found a file without a header" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are counted otherwise")
+def test_a_file_of_many_megabytes_streams_through_a_few(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    lines = "".join(f"{i % 50} {i % 90}:1 {100 + i % 97}:0.5{'1' * 900}\n" for i in range(2000))
+    with path.open("w") as file:
+        for _ in range(60):
+            file.write(lines)
+    assert path.stat().st_size > 100e6
+    code = (
+        "import resource, sys, slide_rs as sr\n"
+        "from slide_rs import layers as l\n"
+        "net = sr.Network([l.SparseInput(200), l.Dense(4), l.SampledDense(50)], threads=1)\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "before = peak()\n"
+        "stream = sr.data.stream_xmc(sys.argv[1], piece_bytes=1 << 20, shuffle_buffer=5000)\n"
+        "net.fit(stream, epochs=1, verbose=False)\n"
+        "print(peak() - before)\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    assert float(found.stdout) < 40
