@@ -134,6 +134,8 @@ def _windowed(
                 rows = random.permutation(rows)
             for start in range(0, len(rows), size):
                 yield _as_batch(window.held.taken(rows[start : start + size]), columns)
+            # Not kept alive while the next one is put together.
+            del window
 
 
 def _as_batch(piece: Piece, columns: tuple[int, int]) -> Batch:

@@ -224,6 +224,8 @@ def train(
                     weight=window.held.weight,
                 )
                 tally.add(measured)
+                # Not kept alive while the next one is put together.
+                del window
         return tally.measured
 
     training.course(network, plan, total, epoch, callbacks, history)

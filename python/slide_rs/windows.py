@@ -99,7 +99,9 @@ def windows(
             held.append(pool.taken(rest))
         del pool
     if count:
-        yield Window(joined(held), None)
+        pool = joined(held)
+        held.clear()
+        yield Window(pool, None)
 
 
 def joined(pieces: Sequence[Piece]) -> Piece:

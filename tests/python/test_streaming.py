@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +25,7 @@ from slide_rs.callbacks import Callback
 from slide_rs.cli import main
 from slide_rs.datasets import Dataset
 from slide_rs.prefetch import ahead
+from slide_rs.streaming import Feed
 from slide_rs.windows import Piece, joined, windows
 
 Split = tuple[Dataset, Dataset]
@@ -254,6 +257,64 @@ def test_an_iterator_trains_for_one_epoch(rows: Dataset) -> None:
             metrics=["psp@1"],
             verbose=False,
         )
+    assert no_threads_left()
+
+
+class Counting:
+    """Counts the pieces that were asked for."""
+
+    def __init__(self, pieces: list[Any]) -> None:
+        self.pieces, self.given = pieces, 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for piece in self.pieces:
+            self.given += 1
+            yield piece
+
+
+def test_a_first_look_goes_no_further_than_needed(easy: Split) -> None:
+    train, _ = easy
+    pieces = cut(train, [250] * 12)
+    # Where labels are frequent: 20 of them, so 60 of all rows settle that biases begin at 0.
+    frequent = [(X, np.arange(250) % 20) for X, _ in pieces]
+    for found, labels, n_rows, given in (
+        (frequent, 20, 3000, 4),
+        (frequent, 20, None, 12),
+        (pieces, train.n_labels * 100, 3000, 12),
+    ):
+        if labels > train.n_labels:
+            found = [(X, csr_wide(Y, labels)) for X, Y in found]
+        counting = Counting(found)
+        net = sr.Network(
+            [layers.SparseInput(train.n_features), layers.Dense(4), layers.SampledDense(labels)]
+        )
+        stream = data.Stream(counting, n_rows=n_rows, prefetch=0)
+        survey = Feed(net, stream).survey(all_labels=False)
+        assert (survey.n_rows, counting.given) == (3000, given)
+        assert len(survey.first[0]) == 1001
+        assert (survey.labels is None) == (labels == 20)
+
+
+def csr_wide(Y: Any, columns: int) -> Any:
+    return sparse.csr_array((Y.data, Y.indices, Y.indptr), shape=(Y.shape[0], columns))
+
+
+def test_ctrl_c_ends_the_wait_for_a_slow_source(rows: Dataset) -> None:
+    came_back = threading.Event()
+
+    class Slow:
+        def __iter__(self) -> Iterator[Any]:
+            yield from cut(rows, [600])
+            time.sleep(0.6)
+            came_back.set()
+            yield from cut(rows, [600])
+
+    timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        small(rows).fit(data.Stream(Slow(), n_rows=1200), epochs=1, verbose=False)
+    timer.join()
+    assert came_back.is_set()
     assert no_threads_left()
 
 
