@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slide_rs import arrays, evaluation, prior, training
-from slide_rs.arrays import Features, features, n_rows, slice_rows
+from slide_rs.arrays import Features, features, n_rows
 from slide_rs.callbacks import Callback
 from slide_rs.history import History
 from slide_rs.labels import Targets, check_grades, pattern, targets, weights
 from slide_rs.streams import Stream, as_batch
+from slide_rs.subsets import take
 from slide_rs.windows import Piece, joined, windows
 
 if TYPE_CHECKING:
@@ -291,8 +292,9 @@ def _behind(piece: Piece, pieces: Generator[Piece, None, None]) -> Generator[Pie
 
 
 def _first(piece: Piece) -> Piece:
-    """Return the first rows, without their labels; the values are views."""
-    x = slice_rows(piece.x, 0, training.PROBE_ROWS)
+    """Return a copy of the first rows, without their labels: a view would keep the whole piece."""
+    rows = np.arange(min(len(piece), training.PROBE_ROWS), dtype=np.int64)
+    x = take(piece.x, rows)
     return Piece(x, _no_labels(x), None)
 
 

@@ -47,7 +47,8 @@ class Stream:
     ----------
     pairs : iterable of pairs (X, Y), or of triples (X, Y, weight)
         X and Y as in `Network.fit`. It is gone through once for each epoch, and once before if
-        `n_rows` is not known. An iterator, such as a generator, ends after one epoch.
+        `n_rows` is not known. An iterator, such as a generator, ends after one epoch. Arrays are
+        held and not copied, so they must not be filled anew for the next piece.
     n_rows : int, optional
         The number of rows of all pieces, which the schedule of the learning rate needs. They are
         counted when not given, but for iterators.

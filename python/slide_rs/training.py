@@ -19,6 +19,7 @@ from slide_rs.history import History
 from slide_rs.labels import Labels, Targets, check_grades, pattern, weights
 from slide_rs.layers import SampledDense
 from slide_rs.prior import begin_at_frequencies
+from slide_rs.streams import Stream
 
 if TYPE_CHECKING:
     from slide_rs.network import Network
@@ -110,6 +111,8 @@ def fit(
     network: Network, X: object, Y: object, how: Wishes, callbacks: Sequence[Callback]
 ) -> History:
     """Train as `Network.fit` does, on rows in memory."""
+    if isinstance(X, Stream):
+        raise TypeError(f"Y: found {type(Y).__name__} with a stream as X, which has labels itself")
     x, y = network._pair(X, Y, ("X", "Y"), how.copy)
     check_grades(y, network.config.loss)
     weight = weights(how.sample_weight, n_rows(x), copy=how.copy)

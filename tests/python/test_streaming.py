@@ -426,10 +426,12 @@ def test_copies_of_all_pieces_are_one_warning() -> None:
         net.fit([(wide, Y)], copy=False, verbose=False)
 
 
-def test_weights_beside_a_stream_are_refused() -> None:
+def test_weights_and_labels_beside_a_stream_are_refused() -> None:
     net = sr.Network([layers.SparseInput(4), layers.Dense(4), layers.SampledDense(4)])
     with pytest.raises(ValueError, match="sample_weight: found with a stream"):
         net.fit([(X, Y)], sample_weight=[1.0], verbose=False)
+    with pytest.raises(TypeError, match="Y: found list with a stream as X"):
+        net.fit(data.Stream([(X, Y)]), Y, verbose=False)
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 500, 1 << 24])
