@@ -16,7 +16,18 @@ Examples
 
 from importlib.metadata import version as _version
 
-from slide_rs import callbacks, datasets, inspect, layers, lsh, metrics, optim, samplers, schedules
+from slide_rs import (
+    callbacks,
+    data,
+    datasets,
+    inspect,
+    layers,
+    lsh,
+    metrics,
+    optim,
+    samplers,
+    schedules,
+)
 from slide_rs._core import build_info
 from slide_rs.config import NetworkConfig
 from slide_rs.ensemble import Ensemble
@@ -43,6 +54,7 @@ __all__ = [
     "__version__",
     "build_info",
     "callbacks",
+    "data",
     "datasets",
     "estimate_memory",
     "inspect",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 __all__ = [
     "Network",
     "Ranker",
+    "XmcReader",
     "borrowed_addresses",
     "build_info",
     "crc32",
@@ -123,6 +124,24 @@ class Ranker:
     def parts(
         self,
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]: ...
+
+@final
+class XmcReader:
+    def __new__(cls, path: str, piece_bytes: int) -> XmcReader: ...
+    @property
+    def header(self) -> tuple[int, int, int] | None: ...
+    def read(
+        self,
+    ) -> (
+        tuple[
+            NDArray[np.int64],
+            NDArray[np.int32],
+            NDArray[np.float32],
+            NDArray[np.int64],
+            NDArray[np.int32],
+        ]
+        | None
+    ): ...
 
 def read_xmc(
     path: str,

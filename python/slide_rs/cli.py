@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from slide_rs import bench, commands, compare, contestants, defaults, micro
+from slide_rs import bench, commands, compare, contestants, defaults, micro, stream_command
 
 __all__ = ["main"]
 
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_train(verb: argparse.ArgumentParser) -> None:
-    verb.set_defaults(command=commands.train)
+    verb.set_defaults(command=_train)
     verb.add_argument("data", metavar="TRAIN", help="XMC file, plain or .gz")
     verb.add_argument(
         "--valid",
@@ -108,6 +108,12 @@ def _add_train(verb: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave labels in the order of the networks, without linear classifiers; one network "
         "without them is saved as a network",
+    )
+    verb.add_argument(
+        "--stream",
+        action="store_true",
+        help="read TRAIN, which may be larger than memory or a pattern such as 'train-*.txt', once "
+        "in each epoch; one network, without the ranker",
     )
     verb.add_argument("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
     verb.add_argument("--threads", type=int, metavar="N", help="all that there are")
@@ -146,6 +152,10 @@ def _add_course(verb: argparse.ArgumentParser) -> None:
     course.add_argument(
         "--tensorboard", metavar="DIR", help="event files; needs slide_rs[tensorboard]"
     )
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    return stream_command.train(arguments) if arguments.stream else commands.train(arguments)
 
 
 def _add_limit(verb: argparse.ArgumentParser) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -37,18 +33,29 @@ from slide_rs.callbacks import Callback, CSVLogger, EarlyStopping, ProgressBar, 
 from slide_rs.ensemble import Ensemble
 from slide_rs.labels import Labels, labels
 from slide_rs.layers import Dense, Layer, SampledDense, SparseInput
+from slide_rs.lines import Lines, as_json
 from slide_rs.loading import load
 from slide_rs.network import METRICS, Network
 from slide_rs.ranker import Ranker
 
-__all__ = ["as_json", "check_out", "evaluate", "predict", "read_pair", "stack", "train", "widened"]
+__all__ = [
+    "check_out",
+    "check_train",
+    "chosen_sampler",
+    "evaluate",
+    "predict",
+    "read_pair",
+    "stack",
+    "train",
+    "widened",
+]
 
 INTERRUPTED, PATIENCE = 130, 2
 
 
 def train(arguments: Namespace) -> int:
     """Train, print a line or an object an epoch, save."""
-    _check_train(arguments)
+    check_train(arguments)
     course = _course(arguments)
     start = time.perf_counter()
     data = datasets.read_xmc(arguments.data, cache=arguments.cache)
@@ -63,7 +70,7 @@ def train(arguments: Namespace) -> int:
 
     start = time.perf_counter()
     model = Ensemble(
-        stack(width, n_labels, arguments.hidden, _sampler(arguments)),
+        stack(width, n_labels, arguments.hidden, chosen_sampler(arguments)),
         optimizer=optim.Adam(lr=arguments.lr),
         seed=arguments.seed,
         threads=arguments.threads,
@@ -72,7 +79,7 @@ def train(arguments: Namespace) -> int:
         max_memory=arguments.max_memory,
     )
     alone = arguments.no_ranker and len(model.members) == 1
-    lines = _Lines(arguments.json, read_seconds, time.perf_counter() - start)
+    lines = Lines(arguments.json, read_seconds, time.perf_counter() - start)
     shown: list[Callback] = [lines, *course]
     if not arguments.json and sys.stderr.isatty() and not sys.stdout.isatty():
         shown.append(ProgressBar())
@@ -157,91 +164,7 @@ def predict(arguments: Namespace) -> int:
     return 0
 
 
-@dataclass
-class _Lines(Callback):
-    """Prints each epoch, and what all networks do together: an aligned line, or a JSON object."""
-
-    as_json: bool
-    read_seconds: float
-    train_seconds: float
-    member: int = 0
-    members: int = 1
-    rows: int = 0
-    trained: int = 0
-    since: float = 0.0
-    headed: bool = False
-
-    def of_member(
-        self, member: int, members: int, rows: int, shown: Sequence[Callback]
-    ) -> Sequence[Callback]:
-        """Note which network is trained next, and on how many rows."""
-        self.member, self.members, self.rows = member, members, rows
-        self.since = time.perf_counter()
-        return shown
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
-        """Print what was measured, times summed over the run."""
-        self.train_seconds += logs["seconds"]
-        self.trained += self.rows
-        self.since = time.perf_counter()
-        measured = {name[4:]: value for name, value in logs.items() if name.startswith("val_")}
-        number = {"member": self.member + 1} if self.members > 1 else {}
-        values = {
-            **number,
-            "epoch": epoch,
-            "read_seconds": self.read_seconds,
-            "train_seconds": self.train_seconds,
-            "samples_per_second": self.trained / self.train_seconds,
-            "loss": logs["loss"],
-            "active_fraction": logs["active_fraction"],
-            "recall_at_1": logs["recall_at_1"],
-            **measured,
-            "peak_rss_mb": _peak_rss_mb(),
-        }
-        if self.as_json:
-            print(as_json(values), flush=True)
-            return
-        columns = {
-            "epoch": f"{self.member + 1}.{epoch}" if number else f"{epoch}",
-            "loss": f"{logs['loss']:.4f}",
-            "active": f"{logs['active_fraction']:.2%}",
-            "recall@1": f"{logs['recall_at_1']:.3f}",
-            **{name: f"{value:.4f}" for name, value in measured.items()},
-            "seconds": f"{self.train_seconds:.1f}",
-            "rows/s": f"{values['samples_per_second']:,.0f}",
-        }
-        if not self.headed:
-            self.headed = True
-            print("".join(f"{name:>10}" for name in columns))
-        print("".join(f"{text:>10}" for text in columns.values()), flush=True)
-
-    def whole(self, model: Ensemble, held: tuple[Features, Labels] | None) -> None:
-        """Print what the networks and the ranker do together."""
-        self.train_seconds += time.perf_counter() - self.since
-        measured = {} if held is None else model._compared(*held, METRICS)
-        weight = model.ranker.weight if model.ranker and model.classifiers else None
-        last = model.members[-1].history
-        values = {
-            "members": len(model.members),
-            "ranker_weight": weight or 0.0,
-            "epoch": last.epochs[-1],
-            "read_seconds": self.read_seconds,
-            "train_seconds": self.train_seconds,
-            "samples_per_second": self.trained / self.train_seconds,
-            **{name: last.last[name] for name in ("loss", "active_fraction", "recall_at_1")},
-            **measured,
-            "peak_rss_mb": _peak_rss_mb(),
-        }
-        if self.as_json:
-            print(as_json(values), flush=True)
-            return
-        # Under the columns of the epochs.
-        texts = ["all", "", "", "", *(f"{value:.4f}" for value in measured.values())]
-        line = "".join(f"{text:>10}" for text in [*texts, f"{self.train_seconds:.1f}"])
-        print(f"{line}{'':>10}  {len(model.members)} networks, ranker with weight {weight or 0:g}")
-
-
-def _check_train(arguments: Namespace) -> None:
+def check_train(arguments: Namespace) -> None:
     """Name the option, not the parameter that it ends in, and do so before reading any data."""
     for name in ("epochs", "batch_size", "hidden", "active", "members"):
         value = getattr(arguments, name)
@@ -307,7 +230,8 @@ def stack(
     return [SparseInput(n_features), Dense(hidden), output]
 
 
-def _sampler(arguments: Namespace) -> samplers.Sampler:
+def chosen_sampler(arguments: Namespace) -> samplers.Sampler:
+    """Return the sampler that the options of ``train`` name."""
     if arguments.sampler == "full":
         return samplers.Full()
     made = samplers.LSH if arguments.sampler == "lsh" else samplers.Uniform
@@ -377,20 +301,3 @@ def widened(matrix: csr_array[Any], columns: int, path: str, what: str) -> csr_a
         raise ValueError(f"{path}: found {matrix.shape[1]} {what}, wanted at most {columns}")
     parts = (matrix.data, matrix.indices, matrix.indptr)
     return csr_array(parts, shape=(matrix.shape[0], columns))
-
-
-def as_json(values: Mapping[str, float | str]) -> str:
-    """Return an object in which what is not a number is null, as JSON has no NaN."""
-    return json.dumps(
-        {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
-    )
-
-
-def _peak_rss_mb() -> float:
-    """Return the most memory that the process has held; NaN where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return math.nan
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

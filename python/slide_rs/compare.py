@@ -24,9 +24,10 @@ from slide_rs import (
     training,
 )
 from slide_rs.arrays import Features, features, n_rows
-from slide_rs.commands import INTERRUPTED, as_json, read_pair, stack
+from slide_rs.commands import INTERRUPTED, read_pair, stack
 from slide_rs.history import History
 from slide_rs.labels import Labels, labels
+from slide_rs.lines import as_json
 from slide_rs.network import Network
 from slide_rs.samplers import LSH, Sampler
 from slide_rs.tables import Tables

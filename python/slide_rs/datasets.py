@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from slide_rs import _core, arrays, caches, checks
+from slide_rs.fetching import fetch
 from slide_rs.labels import labels as read_labels
 from slide_rs.notices import Notices
 
-__all__ = ["Dataset", "make_xmc", "read_xmc", "write_xmc"]
+__all__ = ["Dataset", "fetch", "make_xmc", "read_xmc", "write_xmc"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 _MOST_COLUMNS = int(np.iinfo(np.int32).max)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,11 @@ from scipy.sparse import csr_array
 from slide_rs import _core, prediction
 from slide_rs import metrics as measures
 from slide_rs.arrays import Features
-from slide_rs.labels import Labels
+from slide_rs.labels import Labels, pattern
 from slide_rs.topk import TopK
+
+if TYPE_CHECKING:
+    from slide_rs.network import Network
 
 __all__ = [
     "Validation",
@@ -22,6 +25,7 @@ __all__ = [
     "check",
     "compared",
     "deepest",
+    "held_out",
     "measure",
     "needs_propensity",
     "right",
@@ -54,6 +58,18 @@ class Validation:
         if needs_propensity(self.metrics):
             weights = measures.inv_propensity(as_csr(self.trained_labels, self.n_labels))
         return measure(self.core, self.x, self.y, self.metrics, self.n_labels, weights)
+
+
+def held_out(
+    network: Network, pair: object, metrics: tuple[str, ...], trained_labels: Labels, *, copy: bool
+) -> Validation:
+    """Return what to measure on the pair (X, Y) that is given as ``validation_data``."""
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise TypeError("validation_data: wanted a pair (X, Y)")
+    names = ("validation_data[0]", "validation_data[1]")
+    x, y = network._pair(pair[0], pair[1], names, copy)
+    units = network.config.output.units
+    return Validation(network._core, x, pattern(y), metrics, units, trained_labels)
 
 
 def check(metrics: object, *, propensity: bool = True) -> tuple[str, ...]:

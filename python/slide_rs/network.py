@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slide_rs import _core, checks, defaults, document, evaluation, prediction, report, training
+from slide_rs import _core, checks, document, evaluation, prediction, report, streaming, training
 from slide_rs.arrays import Features, features, n_rows
 from slide_rs.callbacks import Callback
 from slide_rs.callbacks import chosen as chosen_callbacks
@@ -114,7 +114,7 @@ class Network:
     def fit(
         self,
         X: object,
-        Y: object,
+        Y: object = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         *,
@@ -129,9 +129,10 @@ class Network:
 
         Parameters
         ----------
-        X : CSR matrix or array, or 2-D array
-            Features; float32 values and int32 or int64 indices are read in place.
-        Y : CSR matrix or array, list of lists, or integer vector
+        X : CSR matrix or array, or 2-D array; or `data.Stream`, or an iterable of pairs (X, Y)
+            Features; float32 values and int32 or int64 indices are read in place. A stream has
+            labels too, and may be larger than memory.
+        Y : CSR matrix or array, list of lists, or integer vector; not given with a stream
             Labels of each row. CSR with floats that are not all 1 holds grades: relative relevance
             with softmax, whose target a row's labels share in this ratio; targets with sigmoid (at
             most 1) and squared; weights of the label's term with the other losses.
@@ -164,36 +165,15 @@ class Network:
             On Ctrl-C, between two batches; the network stays usable, `history` has the epochs
             that were finished.
         """
-        x, y = self._pair(X, Y, ("X", "Y"), copy)
-        check_grades(y, self._config.loss)
-        weight = weights(sample_weight, n_rows(x), copy=copy)
         chosen = chosen_callbacks(callbacks, verbose)
-        rows = n_rows(x)
         if self._course is not None:
             epochs, batch_size = self._course.sizes(epochs, batch_size)
-        measured = evaluation.check(metrics)
-        batch = checks.whole_or("batch_size", batch_size, defaults.batch_size(rows))
-        probe, validate = training.Probe.choose(x, self._config.seed), None
-        if validation_data is not None:
-            if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
-                raise TypeError("validation_data: wanted a pair (X, Y)")
-            names = ("validation_data[0]", "validation_data[1]")
-            held = self._pair(*validation_data, names, copy)
-            probe = training.Probe.choose(held[0], self._config.seed)
-            held_labels = pattern(held[1])
-            validate = evaluation.Validation(
-                self._core, held[0], held_labels, measured, self._units, pattern(y)
-            )
-        plan = training.Plan(
-            epochs=checks.whole_or("epochs", epochs, defaults.epochs(rows, batch)),
-            batch_size=batch,
-            probe=probe,
-            validate=validate,
-            weight=weight,
+        how = training.Wishes(
+            epochs, batch_size, sample_weight, validation_data, evaluation.check(metrics), copy
         )
-        self._history = History()
-        training.train(self, x, y, plan, chosen, self._history)
-        return self._history
+        if Y is None:
+            return streaming.fit(self, X, how, chosen)
+        return training.fit(self, X, Y, how, chosen)
 
     def train_batch(
         self, X: object, Y: object, *, sample_weight: object = None, copy: bool = True

@@ -12,11 +12,13 @@ from slide_rs.labels import Targets
 if TYPE_CHECKING:
     from slide_rs.network import Network
 
-__all__ = ["begin_at_frequencies", "output_bias"]
+__all__ = ["begin_at_frequencies", "most_labels", "output_bias"]
 
 #: Below so many occurrences of a label, on average, most labels are too rare to be pushed down one
 #: by one.
 RARE = 3.0
+
+_SOFTMAX = ("softmax", "softmax_per_label")
 
 #: Labels that are counted at a time, so that what is made on the way stays small.
 CHUNK = 1 << 20
@@ -35,7 +37,7 @@ def begin_at_frequencies(
     that has made a step; where not all `rows` are trained on, labels of the others do not count.
     """
     config, core = net.config, net._core
-    if core.steps or not config.output.bias or len(y[1]) >= RARE * config.output.units:
+    if len(y[1]) >= most_labels(net):
         return
     if rows is not None:
         chosen = np.zeros(len(y[0]) - 1, np.float32)
@@ -44,6 +46,13 @@ def begin_at_frequencies(
     bias = output_bias(y, config.output.units, config.loss, weight)
     if bias is not None:
         core.set_output_bias(bias)
+
+
+def most_labels(net: Network) -> float:
+    """Return from how many labels of all rows on `begin_at_frequencies` has nothing to do."""
+    output = net.config.output
+    begins = output.bias and not net._core.steps and net.config.loss in _SOFTMAX
+    return RARE * output.units if begins else 0.0
 
 
 def output_bias(
@@ -79,7 +88,7 @@ def output_bias(
     >>> output_bias(y, 3, "softmax").astype(float).round(2).tolist()
     [0.2, -0.99, -1.84]
     """
-    if loss not in ("softmax", "softmax_per_label"):
+    if loss not in _SOFTMAX:
         return None
     counts, n = _occurrences(y, n_labels, weight, shared=loss == "softmax")
     total = counts.sum()

@@ -8,25 +8,32 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slide_rs import engine, samplers
+from slide_rs import checks, defaults, engine, evaluation, samplers
 from slide_rs.arrays import Features, n_rows
 from slide_rs.callbacks import Callback
 from slide_rs.checkpoints import savers
 from slide_rs.course import Course, Stamp
 from slide_rs.history import History
-from slide_rs.labels import Targets
+from slide_rs.labels import Labels, Targets, check_grades, pattern, weights
 from slide_rs.layers import SampledDense
 from slide_rs.prior import begin_at_frequencies
+from slide_rs.streams import Stream
 
 if TYPE_CHECKING:
     from slide_rs.network import Network
 
-__all__ = ["Plan", "Probe", "train"]
+__all__ = ["OnBatch", "Plan", "Probe", "Source", "Wishes", "fit", "run", "train"]
+
+#: Called after batches: rows done, rows of the epoch, mean loss so far.
+OnBatch: TypeAlias = Callable[[int, int, float], None]
+#: Goes on with the epoch where it stands, for at most so many steps, and returns what the engine
+#: measured in it so far.
+Train: TypeAlias = Callable[[Course, int | None, OnBatch], Mapping[str, Any]]
 
 PROBE_ROWS = 1000
 LOW_RECALL = 0.2
@@ -79,6 +86,62 @@ class Plan:
         return self.epochs * math.ceil(rows / self.batch_size)
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user of `Network.fit` says, or leaves to rule, beside the rows."""
+
+    epochs: int | None
+    batch_size: int | None
+    sample_weight: object
+    validation_data: object
+    metrics: tuple[str, ...]
+    copy: bool
+
+    def plan(self, rows: int) -> tuple[int, int]:
+        """Return the epochs and the rows of a batch for so many rows."""
+        batch = checks.whole_or("batch_size", self.batch_size, defaults.batch_size(rows))
+        return checks.whole_or("epochs", self.epochs, defaults.epochs(rows, batch)), batch
+
+    def held_out(self, network: Network, trained: Labels) -> evaluation.Validation | None:
+        """Return what to measure after each epoch, where rows are given for it."""
+        if self.validation_data is None:
+            return None
+        return evaluation.held_out(
+            network, self.validation_data, self.metrics, trained, copy=self.copy
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the rows of an epoch come from, and how they are trained on."""
+
+    #: Rows of an epoch.
+    count: int
+    #: Tells the data from other data.
+    stamp: Callable[[], Stamp]
+    #: Readies a network that is not resumed.
+    begin: Callable[[], None]
+    train: Train
+
+
+def fit(
+    network: Network, X: object, Y: object, how: Wishes, callbacks: Sequence[Callback]
+) -> History:
+    """Train as `Network.fit` does, on rows in memory."""
+    if isinstance(X, Stream):
+        raise TypeError(f"Y: found {type(Y).__name__} with a stream as X, which has labels itself")
+    x, y = network._pair(X, Y, ("X", "Y"), how.copy)
+    check_grades(y, network.config.loss)
+    weight = weights(how.sample_weight, n_rows(x), copy=how.copy)
+    epochs, batch = how.plan(n_rows(x))
+    validate = how.held_out(network, pattern(y))
+    probe = Probe.choose(validate.x if validate else x, network.config.seed)
+    plan = Plan(epochs, batch, probe, validate=validate, weight=weight)
+    network._history = History()
+    train(network, x, y, plan, callbacks, network._history)
+    return network._history
+
+
 def train(
     network: Network,
     x: Features,
@@ -92,30 +155,10 @@ def train(
     A network that was resumed goes on with its run. However it ends, by Ctrl-C too, the hash tables
     hold every neuron where it belongs.
     """
-    core, resumed = network._core, network._course
-    keepers = savers(callbacks)
     count = n_rows(x) if plan.rows is None else len(plan.rows)
-    course = resumed
-    if course is None:
-        # All data is read for a stamp, which without checkpoints nobody would ask for.
-        stamp = Stamp.of(x, y, plan.weight, plan.rows) if keepers else Stamp(0, 0, 0, 0, 0)
-        course = Course(plan.epochs, plan.batch_size, stamp)
-    else:
-        stamp = Stamp.of(x, y, plan.weight, plan.rows)
-        course.check(plan, stamp, core.steps, callbacks)
-    for keeper in keepers:
-        keeper.open(None if resumed is None else core.steps)
-    if resumed is None:
-        begin_at_frequencies(network, y, plan.weight, plan.rows)
-    network._course = None
 
-    def on_batch(done: int, total: int, loss: float) -> None:
-        for callback in callbacks:
-            callback.on_batch_end(done, total, loss)
-
-    def train_piece() -> dict[str, Any]:
-        left = [keeper.steps_left(core.steps) for keeper in keepers]
-        return core.train_epoch(
+    def train_rows(course: Course, most: int | None, on_batch: OnBatch) -> Mapping[str, Any]:
+        return network._core.train_epoch(
             x,
             y,
             plan.batch_size,
@@ -124,14 +167,55 @@ def train(
             on_batch=on_batch,
             weight=plan.weight,
             cursor=course.cursor,
-            most=min((steps for steps in left if steps is not None), default=None),
+            most=most,
         )
+
+    source = Source(
+        count,
+        stamp=lambda: Stamp.of(x, y, plan.weight, plan.rows),
+        begin=lambda: begin_at_frequencies(network, y, plan.weight, plan.rows),
+        train=train_rows,
+    )
+    run(network, plan, source, callbacks, history)
+
+
+def run(
+    network: Network,
+    plan: Plan,
+    source: Source,
+    callbacks: Sequence[Callback],
+    history: History,
+) -> None:
+    """Run the plan on rows from anywhere; see `train`."""
+    core, resumed = network._core, network._course
+    keepers = savers(callbacks)
+    course = resumed
+    if course is None:
+        # All data is read for a stamp, which without checkpoints nobody would ask for.
+        stamp = source.stamp() if keepers else Stamp(0, 0, 0, 0, 0)
+        course = Course(plan.epochs, plan.batch_size, stamp)
+    else:
+        course.check(plan, source.stamp(), core.steps, callbacks)
+    for keeper in keepers:
+        keeper.open(None if resumed is None else core.steps)
+    if resumed is None:
+        source.begin()
+    network._course = None
+
+    def on_batch(done: int, total: int, loss: float) -> None:
+        for callback in callbacks:
+            callback.on_batch_end(done, total, loss)
+
+    def train_piece() -> Mapping[str, Any]:
+        left = [keeper.steps_left(core.steps) for keeper in keepers]
+        most = min((steps for steps in left if steps is not None), default=None)
+        return source.train(course, most, on_batch)
 
     try:
         for callback in callbacks:
             callback.on_train_begin(network, plan.epochs)
         if resumed is None:
-            core.begin_fit(plan.steps(count))
+            core.begin_fit(plan.steps(source.count))
         else:
             course.give_back(history, callbacks)
         while course.epoch <= plan.epochs and not course.stopped:
@@ -139,7 +223,7 @@ def train(
             for callback in callbacks:
                 callback.on_epoch_begin(epoch)
             start = time.perf_counter()
-            while (measured := train_piece())["samples"] < count:
+            while (measured := train_piece())["samples"] < source.count:
                 course.cursor = measured["cursor"]
                 course.seconds += time.perf_counter() - start
                 for keeper in keepers:
@@ -158,7 +242,7 @@ def train(
                 "active_fraction": measured["active_fraction"],
                 "recall_at_1": recall,
                 "seconds": seconds,
-                "samples_per_second": count / seconds,
+                "samples_per_second": source.count / seconds,
                 "lr": measured["lr"],
                 **_hidden_shares(network, measured["hidden_active_fractions"]),
             }

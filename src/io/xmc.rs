@@ -27,6 +27,7 @@ mod blocks;
 mod chunk;
 mod error;
 mod numbers;
+mod reader;
 mod write;
 
 #[cfg(test)]
@@ -35,15 +36,16 @@ mod tests;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use flate2::bufread::MultiGzDecoder;
 use rayon::prelude::*;
 
 use assembly::Assembly;
-use blocks::{Blocks, Returned};
+use blocks::{BLOCK_BYTES, Block, Blocks, Returned};
 use chunk::Limits;
 pub use error::{Axis, Wanted, XmcError};
+pub use reader::Reader;
 pub use write::{Rows, write};
 
 /// The largest number of features or labels.
@@ -133,23 +135,11 @@ fn parse_text(
     source: impl Read + Send,
     unreadable: fn(io::Error) -> XmcError,
 ) -> Result<XmcData, XmcError> {
-    let returned = Returned::default();
-    let mut blocks = Blocks::new(source, &returned, unreadable);
+    let returned = Arc::new(Returned::default());
+    let mut blocks = Blocks::new(source, BLOCK_BYTES, Arc::clone(&returned), unreadable);
     let mut first = blocks.read()?;
-    first.skip(if first.text().starts_with(b"\xef\xbb\xbf") { 3 } else { 0 });
-    if first.text().is_empty() {
-        return Err(XmcError::Empty);
-    }
-    let line_end = memchr::memchr(b'\n', first.text()).unwrap_or(first.text().len());
-    let header = Header::detect(&first.text()[..line_end])?;
-    if header.is_some() {
-        first.skip(line_end + 1);
-    }
-    let limits = Limits {
-        features: header.map_or(MAX_COLUMNS, |header| header.features),
-        labels: header.map_or(MAX_COLUMNS, |header| header.labels),
-        from_header: header.is_some(),
-    };
+    let header = Header::take(&mut first)?;
+    let limits = Limits::of(header);
     let assembly = Mutex::new(Assembly::new(header));
     std::iter::once((0, Ok(first))).chain(blocks).par_bridge().for_each(|(index, block)| {
         let outcome = block.map(|mut block| {
@@ -173,6 +163,20 @@ struct Header {
 }
 
 impl Header {
+    /// Reads the header off the first block of a file, if there is one.
+    fn take(first: &mut Block) -> Result<Option<Self>, XmcError> {
+        first.skip(if first.text().starts_with(b"\xef\xbb\xbf") { 3 } else { 0 });
+        if first.text().is_empty() {
+            return Err(XmcError::Empty);
+        }
+        let line_end = memchr::memchr(b'\n', first.text()).unwrap_or(first.text().len());
+        let header = Self::detect(&first.text()[..line_end])?;
+        if header.is_some() {
+            first.skip(line_end + 1);
+        }
+        Ok(header)
+    }
+
     /// The header, if the line is exactly three whole numbers: no point can look like that.
     fn detect(line: &[u8]) -> Result<Option<Self>, XmcError> {
         let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());

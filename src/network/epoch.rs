@@ -46,6 +46,8 @@ pub struct EpochReport {
     pub steps: u64,
     /// Samples done.
     pub samples: u64,
+    /// Samples done that have labels: those that the loss is a mean of.
+    pub labelled: u64,
     /// Time taken.
     pub seconds: f64,
     /// Of which re-inserting rows.
@@ -167,6 +169,7 @@ impl Network {
             lr: cursor.lr,
             steps: cursor.steps,
             samples: cursor.samples,
+            labelled: cursor.labelled,
             hidden_active: sampled.filter_map(share).collect(),
             ..EpochReport::default()
         }

@@ -1,6 +1,7 @@
 //! Reading and writing data sets.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -37,6 +38,52 @@ pub(super) fn read_xmc(py: Python<'_>, path: PathBuf) -> PyResult<Arrays<'_>> {
         data.n_features,
         data.n_labels,
     ))
+}
+
+/// Rows of a piece: bounds, ids and values of the features, bounds and ids of the labels.
+type Piece<'py> = (
+    Bound<'py, PyArray1<i64>>,
+    Bound<'py, PyArray1<i32>>,
+    Bound<'py, PyArray1<f32>>,
+    Bound<'py, PyArray1<i64>>,
+    Bound<'py, PyArray1<i32>>,
+);
+
+/// A data set in the XMC text format, plain or gzipped, that is read piece by piece.
+#[pyclass(frozen, name = "XmcReader", module = "slide_rs._core")]
+pub(super) struct PyXmcReader {
+    header: Option<(u64, u64, u64)>,
+    inner: Mutex<xmc::Reader>,
+}
+
+#[pymethods]
+impl PyXmcReader {
+    #[new]
+    fn new(py: Python<'_>, path: PathBuf, piece_bytes: usize) -> PyResult<Self> {
+        let reader = py.detach(|| xmc::Reader::open(&path, piece_bytes)).map_err(Error::from)?;
+        Ok(Self { header: reader.header(), inner: Mutex::new(reader) })
+    }
+
+    /// Points, features and labels as the header counts them.
+    #[getter]
+    const fn header(&self) -> Option<(u64, u64, u64)> {
+        self.header
+    }
+
+    /// The next rows; None at the end.
+    fn read<'py>(&self, py: Python<'py>) -> PyResult<Option<Piece<'py>>> {
+        let read = || self.inner.lock().unwrap_or_else(PoisonError::into_inner).read();
+        let rows = py.detach(read).map_err(Error::from)?;
+        Ok(rows.map(|rows| {
+            (
+                rows.x_indptr.into_pyarray(py),
+                rows.x_indices.into_pyarray(py),
+                rows.x_values.into_pyarray(py),
+                rows.y_indptr.into_pyarray(py),
+                rows.y_indices.into_pyarray(py),
+            )
+        }))
+    }
 }
 
 /// Whether `x` is canonical compressed rows of `columns`, with finite values.

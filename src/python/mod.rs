@@ -20,7 +20,7 @@ mod _core {
     #[pymodule_export]
     use super::arrays::{borrowed_addresses, is_well_formed};
     #[pymodule_export]
-    use super::io::{crc32, is_canonical, read_xmc, write_xmc};
+    use super::io::{PyXmcReader, crc32, is_canonical, read_xmc, write_xmc};
     #[pymodule_export]
     use super::network::PyNetwork;
     #[pymodule_export]

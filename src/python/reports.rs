@@ -29,6 +29,7 @@ pub(super) fn epoch(
     out.set_item("lr", report.lr)?;
     out.set_item("steps", report.steps)?;
     out.set_item("samples", report.samples)?;
+    out.set_item("labelled", report.labelled)?;
     out.set_item("seconds", report.seconds)?;
     out.set_item("rehash_seconds", report.rehash_seconds)?;
     out.set_item("hidden_active_fractions", report.hidden_active)?;

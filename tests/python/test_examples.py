@@ -23,6 +23,7 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         "amazon670k.py",
         "curves.py",
         "knowledge_graph.py",
+        "larger_than_memory.py",
         "latency.py",
         "mnist.py",
         "optimizers.py",

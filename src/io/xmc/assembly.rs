@@ -19,13 +19,14 @@ pub(super) struct Assembly {
     next: usize,
     early: BTreeMap<usize, Outcome>,
     header: Option<Header>,
+    /// Rows that were taken out.
+    taken: usize,
     error: Option<XmcError>,
 }
 
 impl Assembly {
     pub(super) fn new(header: Option<Header>) -> Self {
-        let data = XmcData { x_indptr: vec![0], y_indptr: vec![0], ..XmcData::default() };
-        Self { data, next: 0, early: BTreeMap::new(), header, error: None }
+        Self { data: none(), next: 0, early: BTreeMap::new(), header, taken: 0, error: None }
     }
 
     /// Takes in block number `index`, and those behind it that have waited for it.
@@ -62,8 +63,33 @@ impl Assembly {
 
     /// Counts the line of a fault in the block that comes next: every row is a line.
     fn locate(&self, fault: Fault) -> XmcError {
-        let before = usize::from(self.header.is_some()) + self.data.x_indptr.len() - 1;
+        let before = usize::from(self.header.is_some()) + self.rows();
         XmcError::Line { line: before + fault.line, found: fault.found, wanted: fault.wanted }
+    }
+
+    /// Rows so far, those that were taken out among them.
+    const fn rows(&self) -> usize {
+        self.taken + self.data.x_indptr.len() - 1
+    }
+
+    /// Takes out the rows so far, or the first error of the file.
+    pub(super) fn take(&mut self) -> Result<XmcData, XmcError> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        self.taken = self.rows();
+        Ok(std::mem::replace(&mut self.data, none()))
+    }
+
+    /// Whether there are as many rows as the header says.
+    pub(super) fn check_points(&self) -> Result<(), XmcError> {
+        let found = self.rows();
+        match self.header {
+            Some(Header { points, .. }) if points != found as u64 => {
+                Err(XmcError::Points { header: points, found })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The whole data set, or the first error of the file.
@@ -71,12 +97,9 @@ impl Assembly {
         if let Some(error) = self.error {
             return Err(error);
         }
+        self.check_points()?;
         let mut data = self.data;
         if let Some(header) = self.header {
-            let found = data.x_indptr.len() - 1;
-            if header.points != found as u64 {
-                return Err(XmcError::Points { header: header.points, found });
-            }
             data.n_features = header.features as usize;
             data.n_labels = header.labels as usize;
         }
@@ -87,6 +110,10 @@ impl Assembly {
         data.y_indices.shrink_to_fit();
         Ok(data)
     }
+}
+
+fn none() -> XmcData {
+    XmcData { x_indptr: vec![0], y_indptr: vec![0], ..XmcData::default() }
 }
 
 /// Continues `indptr` by rows of these lengths.

@@ -7,7 +7,7 @@
 
 use std::io::{self, ErrorKind, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::XmcError;
 use super::chunk::{Chunk, Fault, Limits};
@@ -69,9 +69,12 @@ impl Returned {
 }
 
 /// The blocks of a text, in order.
-pub(super) struct Blocks<'a, R> {
+#[derive(Debug)]
+pub(super) struct Blocks<R> {
     source: R,
-    returned: &'a Returned,
+    /// Bytes of a block, unless a line is longer.
+    bytes: usize,
+    returned: Arc<Returned>,
     unreadable: fn(io::Error) -> XmcError,
     /// The start of a line whose end has not been read yet.
     rest: Vec<u8>,
@@ -79,14 +82,15 @@ pub(super) struct Blocks<'a, R> {
     ended: bool,
 }
 
-impl<'a, R: Read> Blocks<'a, R> {
+impl<R: Read> Blocks<R> {
     /// The text of `source`, whose errors are turned by `unreadable`.
     pub(super) const fn new(
         source: R,
-        returned: &'a Returned,
+        bytes: usize,
+        returned: Arc<Returned>,
         unreadable: fn(io::Error) -> XmcError,
     ) -> Self {
-        Self { source, returned, unreadable, rest: Vec::new(), next: 0, ended: false }
+        Self { source, bytes, returned, unreadable, rest: Vec::new(), next: 0, ended: false }
     }
 
     /// Reads the next block; the last one may be empty.
@@ -95,8 +99,8 @@ impl<'a, R: Read> Blocks<'a, R> {
         let mut block = self.returned.take();
         let buffer = &mut block.buffer;
         // What earlier blocks left in the buffer is overwritten, never read.
-        if buffer.len() < self.rest.len() + BLOCK_BYTES {
-            buffer.resize(self.rest.len() + BLOCK_BYTES, 0);
+        if buffer.len() < self.rest.len() + self.bytes {
+            buffer.resize(self.rest.len() + self.bytes, 0);
         }
         let mut filled = self.rest.len();
         buffer[..filled].copy_from_slice(&self.rest);
@@ -127,7 +131,7 @@ impl<'a, R: Read> Blocks<'a, R> {
     }
 }
 
-impl<R: Read> Iterator for Blocks<'_, R> {
+impl<R: Read> Iterator for Blocks<R> {
     /// The number of a block, and the block if it could be read.
     type Item = (usize, Result<Block, XmcError>);
 
@@ -172,8 +176,8 @@ mod tests {
     }
 
     fn texts(text: &[u8]) -> Vec<Vec<u8>> {
-        let returned = Returned::default();
-        let blocks = Blocks::new(slow(text, 4096, false), &returned, XmcError::Source);
+        let source = slow(text, 4096, false);
+        let blocks = Blocks::new(source, BLOCK_BYTES, Arc::default(), XmcError::Source);
         blocks.map(|(_, block)| block.unwrap().text().to_vec()).collect()
     }
 

@@ -1,6 +1,6 @@
 //! A run of whole lines, parsed on one thread.
 
-use super::{Axis, Wanted, numbers};
+use super::{Axis, Header, MAX_COLUMNS, Wanted, numbers};
 
 /// How much of a bad word an error quotes.
 const QUOTED_BYTES: usize = 40;
@@ -11,6 +11,17 @@ pub(super) struct Limits {
     pub(super) features: u64,
     pub(super) labels: u64,
     pub(super) from_header: bool,
+}
+
+impl Limits {
+    /// What the header says; without one, what can be held.
+    pub(super) fn of(header: Option<Header>) -> Self {
+        Self {
+            features: header.map_or(MAX_COLUMNS, |header| header.features),
+            labels: header.map_or(MAX_COLUMNS, |header| header.labels),
+            from_header: header.is_some(),
+        }
+    }
 }
 
 /// The rows of a run of lines, canonical like [`XmcData`](super::XmcData).
