@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import slide_rs
 from slide_rs import layers, optim, samplers
+from slide_rs._peers import peak_mb
 from slide_rs.engine import core
-from slide_rs.peers import peak_mb
 from slide_rs.prior import begin_at_frequencies
 
 HIDDEN, BATCH = 128, 256

@@ -122,3 +122,23 @@ fn settings_that_do_not_go_with_those_left_open_are_refused_at_once() {
     let refused = Network::new(NetworkConfig { output, ..config }).unwrap_err().to_string();
     assert!(refused.starts_with("sampler.min_count is 200"), "{refused}");
 }
+
+#[test]
+fn a_factor_of_a_half_is_the_rate_halved_and_no_factor_is_refused() {
+    let data = Data::random(100, 50, 150, 3);
+    let [config, _] = stacks(&data);
+    let run = |lr, factor| {
+        let sgd = OptimizerConfig::Sgd { lr: Some(lr), momentum: 0.9, nesterov: false };
+        let mut network = Network::new(NetworkConfig { optimizer: sgd, ..config.clone() }).unwrap();
+        network.set_rate_factor(factor).unwrap();
+        for rows in data.rows().chunks(17) {
+            network.train_batch(&features(&data), &targets(&data), rows).unwrap();
+        }
+        network
+    };
+    // Halving a float is exact.
+    assert_eq!(bits(&run(0.1, 0.5)), bits(&run(0.05, 1.0)));
+    for wrong in [-0.5, f32::NAN, f32::INFINITY] {
+        assert!(run(0.1, 1.0).set_rate_factor(wrong).is_err());
+    }
+}

@@ -39,6 +39,9 @@ class Network:
     def threads(self) -> int: ...
     @property
     def steps(self) -> int: ...
+    @property
+    def rate_factor(self) -> float: ...
+    def set_rate_factor(self, factor: float) -> None: ...
     def save(self, path: str, include_optimizer: bool) -> None: ...
     def begin_fit(self, total_steps: int) -> None: ...
     def train_batch(
@@ -85,6 +88,18 @@ class Ranker:
         threshold: float,
         seed: int,
         threads: int | None = None,
+    ) -> Ranker: ...
+    def refit(
+        self,
+        x: _Features,
+        y: _Labels,
+        shortlist: _Labels,
+        again: NDArray[np.bool_],
+        cost: float,
+        tolerance: float,
+        passes: int,
+        threshold: float,
+        seed: int,
     ) -> Ranker: ...
     @staticmethod
     def from_parts(

@@ -12,13 +12,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from slide_rs import bench_plot, checks, contestants, defaults, machine, micro
+from slide_rs._peers.course import Settings
 from slide_rs.bench_data import BenchData, prepare
 from slide_rs.bench_table import Summary, table
 from slide_rs.commands import INTERRUPTED, check_out
 from slide_rs.contestants import CONTESTANTS, Contestant, Outcome, chosen
 from slide_rs.layers import Dense, SampledDense, SparseInput
 from slide_rs.network import Network
-from slide_rs.peers.course import Settings
 from slide_rs.samplers import Full
 
 __all__ = ["FAILED", "LIMIT", "NEGATIVES", "bench"]

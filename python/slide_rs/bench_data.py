@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from slide_rs import datasets, metrics
+from slide_rs._peers.rows import Rows
 from slide_rs.arrays import SparseRows, features
 from slide_rs.commands import widened
 from slide_rs.datasets import Dataset
 from slide_rs.labels import labels
-from slide_rs.peers.rows import Rows
 
 __all__ = ["BenchData", "prepare"]
 

@@ -82,7 +82,8 @@ def _add_train(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--valid",
         metavar="TEST",
-        help="measured after each epoch, decides nothing; what needs rows apart comes from TRAIN: "
+        help="measured after each epoch, decides nothing but --early-stopping; what needs rows "
+        "apart comes from TRAIN: "
         "a twentieth of the training rows, at most 1,000, is held out for the ranker's weight and "
         "for calibration",
     )
@@ -120,6 +121,26 @@ def _add_train(verb: argparse.ArgumentParser) -> None:
     _add_limit(verb)
     verb.add_argument("--out", metavar="FILE", help="where to save the model")
     verb.add_argument("--json", action="store_true", help="one JSON object an epoch")
+    _add_course(verb)
+
+
+def _add_course(verb: argparse.ArgumentParser) -> None:
+    course = verb.add_argument_group("in the course of training, of each network")
+    course.add_argument(
+        "--early-stopping",
+        action="store_true",
+        help="end when P@1 on --valid has not become better, and keep the best epoch",
+    )
+    course.add_argument(
+        "--patience",
+        type=int,
+        metavar="N",
+        help=f"epochs that --early-stopping waits ({commands.PATIENCE})",
+    )
+    course.add_argument("--log-csv", metavar="FILE", help="a line an epoch")
+    course.add_argument(
+        "--tensorboard", metavar="DIR", help="event files; needs slide_rs[tensorboard]"
+    )
 
 
 def _train(arguments: argparse.Namespace) -> int:

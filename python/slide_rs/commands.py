@@ -32,7 +32,7 @@ from slide_rs import (
     training,
 )
 from slide_rs.arrays import Features, features, n_rows
-from slide_rs.callbacks import Callback, ProgressBar
+from slide_rs.callbacks import Callback, CSVLogger, EarlyStopping, ProgressBar, TensorBoard
 from slide_rs.ensemble import Ensemble
 from slide_rs.labels import Labels, labels
 from slide_rs.layers import Dense, Layer, SampledDense, SparseInput
@@ -42,6 +42,7 @@ from slide_rs.ranker import Ranker
 __all__ = [
     "Lines",
     "as_json",
+    "asked_callbacks",
     "check_out",
     "check_train",
     "chosen_sampler",
@@ -53,12 +54,13 @@ __all__ = [
     "widened",
 ]
 
-INTERRUPTED = 130
+INTERRUPTED, PATIENCE = 130, 2
 
 
 def train(arguments: Namespace) -> int:
     """Train, print a line or an object an epoch, save."""
     check_train(arguments)
+    course = asked_callbacks(arguments)
     start = time.perf_counter()
     data = datasets.read_xmc(arguments.data, cache=arguments.cache)
     valid = datasets.read_xmc(arguments.valid, cache=arguments.cache) if arguments.valid else None
@@ -82,7 +84,7 @@ def train(arguments: Namespace) -> int:
     )
     alone = arguments.no_ranker and len(model.members) == 1
     lines = Lines(arguments.json, read_seconds, time.perf_counter() - start)
-    shown: list[Callback] = [lines]
+    shown: list[Callback] = [lines, *course]
     if not arguments.json and sys.stderr.isatty() and not sys.stdout.isatty():
         shown.append(ProgressBar())
     apart = _apart(n_rows(x), arguments.seed, alone=alone, valid=held is not None)
@@ -258,6 +260,28 @@ def check_train(arguments: Namespace) -> None:
         raise ValueError("--active: found with --sampler full, which computes all outputs")
     if arguments.out:
         check_out(arguments.out)
+
+
+def asked_callbacks(arguments: Namespace) -> list[Callback]:
+    """Return the callbacks that the options ask for: those that record, then what may stop."""
+    found: list[Callback] = []
+    if arguments.log_csv:
+        check_out(arguments.log_csv, "--log-csv")
+        found.append(CSVLogger(arguments.log_csv))
+    if arguments.tensorboard:
+        try:
+            found.append(TensorBoard(arguments.tensorboard))
+        except ImportError as error:
+            raise ValueError(f"--tensorboard: {error}") from None
+    if not arguments.early_stopping:
+        if arguments.patience is not None:
+            raise ValueError("--patience: found without --early-stopping, which waits so long")
+        return found
+    if not arguments.valid:
+        raise ValueError("--early-stopping: found without --valid, which it looks at")
+    patience = PATIENCE if arguments.patience is None else arguments.patience
+    patience = checks.whole("--patience", patience, 1, checks.MOST)
+    return [*found, EarlyStopping("val_p@1", patience=patience)]
 
 
 def check_out(path: str, option: str = "--out") -> None:

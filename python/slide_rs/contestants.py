@@ -1,7 +1,7 @@
 """The contestants of ``slide-rs bench``, and how each is run in a process of its own.
 
 A process of its own has a peak of memory of its own, and starts as cold as the next. It may belong
-to another interpreter, one that has PyTorch or omikuji; see `slide_rs.peers`.
+to another interpreter, one that has PyTorch or omikuji; see `slide_rs._peers`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from slide_rs import checks, metrics, peers
+from slide_rs import _peers, checks, metrics
+from slide_rs._peers.course import Settings
 from slide_rs.bench_data import BenchData
-from slide_rs.peers.course import Settings
 
 __all__ = ["CONTESTANTS", "DEFAULT", "SLIDE", "Contestant", "Outcome", "chosen", "run"]
 
@@ -38,7 +38,7 @@ package.main(folder)
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A way to train: the module of `slide_rs.peers` that does it, and what it needs.
+    """A way to train: the module of `slide_rs._peers` that does it, and what it needs.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def run(settings: Settings, data: BenchData, python: str) -> Outcome:
         left.unlink(missing_ok=True)
     text = json.dumps(asdict(settings))
     (data.folder / "settings.json").write_text(text, encoding="utf-8")
-    (package,) = peers.__path__
+    (package,) = _peers.__path__
     command = [python, "-c", _BOOT, package, str(data.folder)]
     patience = PATIENCE * settings.limit + STARTING
     try:

@@ -10,11 +10,20 @@ from numpy.typing import NDArray
 
 from slide_rs import _core, samplers, tables
 from slide_rs.arrays import Features, features, n_rows
+from slide_rs.config import NetworkConfig
 
 if TYPE_CHECKING:
     from slide_rs.network import Network
 
-__all__ = ["choose_rows", "core", "hashed_layers", "output_tables", "queries", "recall"]
+__all__ = [
+    "choose_rows",
+    "core",
+    "hashed_layers",
+    "output_tables",
+    "queries",
+    "recall",
+    "restore",
+]
 
 
 def core(net: object) -> _core.Network:
@@ -76,3 +85,9 @@ def recall(net: Network, x: Features, rows: NDArray[np.int64] | None, k: int) ->
     if isinstance(net.config.output.sampler, samplers.InBatch):
         return math.nan
     return net._core.recall_at_k(x, rows, k)
+
+
+def restore(net: Network, path: str) -> None:
+    """Make `net` what it was when it was saved; its history stays."""
+    core = _core.Network.load(path, net._threads)
+    net._core, net._config = core, NetworkConfig.from_json(core.config)

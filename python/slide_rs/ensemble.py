@@ -141,7 +141,7 @@ class Ensemble:
 
         A twentieth of the rows, at most 1,000, is held out, chosen by the seed: on them recall, the
         weight of the ranker and calibration are measured. Then the ranker is trained once more, on
-        all rows. Sets of under 400 rows have none to spare.
+        all rows, for the labels that are among theirs. Sets of under 400 rows have none to spare.
 
         Parameters
         ----------
@@ -209,19 +209,19 @@ class Ensemble:
             return
         sizes = self.config.input.in_features, units
         task = Task(x, y, sizes, settings, self.config.seed, self._members[0]._threads)
-        every = np.arange(n_rows(x), dtype=np.int64)
-        kept = np.setdiff1d(every, held)
+        kept = np.setdiff1d(np.arange(n_rows(x), dtype=np.int64), held)
         listed = task.proposals(self._cores(), self._quick(), kept)
         weight = WEIGHT if settings.weight is None else settings.weight
+        trained = task.train(listed, kept)
         if len(held):
-            trained = task.train(listed, kept)
             if settings.weight is None:
                 chunks = shortlists.chunks(apart[0])
                 parts = [self._scored(part, self._quick(), trained) for _, _, part in chunks]
                 weight = best_weight(parts, evaluation.as_csr(apart[1], units))
             self._classifiers, self._weight = trained, weight
             self._calibrate(*apart)
-        self._classifiers, self._weight = task.train(listed, every), weight
+            trained = task.train_rest(trained, listed, held)
+        self._classifiers, self._weight = trained, weight
 
     def _calibrate(self, x: Features, y: Labels) -> None:
         """Learn how often the best labels of rows are right that were not trained on."""

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd  # type: ignore[import-untyped, unused-ignore]
+    from matplotlib.figure import Figure  # type: ignore[import-not-found, unused-ignore]
 
 __all__ = ["BatchReport", "History"]
+
+PLOTS_IN_ROW = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +81,40 @@ class History(Mapping[str, Sequence[float]]):
         """The measures of the last epoch; empty when none was finished."""
         return {name: values[-1] for name, values in self._columns.items()}
 
-    def plot(self) -> object:
+    def to_frame(self) -> pd.DataFrame:
+        """Return a pandas frame with a column a measure, indexed by ``epoch``.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not there: ``pip install 'slide_rs[pandas]'``.
+
+        Examples
+        --------
+        >>> history = History()
+        >>> history.append({"loss": 2.5, "val_p@1": 0.25})
+        >>> history.to_frame()
+               loss  val_p@1
+        epoch
+        1       2.5     0.25
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise ImportError(
+                "History.to_frame needs pandas: pip install 'slide_rs[pandas]'"
+            ) from None
+        return pd.DataFrame(self._columns, index=pd.Index(self.epochs, name="epoch"), dtype=float)
+
+    def plot(self) -> Figure:
         """Draw each measure against the epoch and return the matplotlib figure.
+
+        Examples
+        --------
+        >>> history = History()
+        >>> history.append({"loss": 2.5, "val_p@1": 0.25})
+        >>> [axes.get_title() for axes in history.plot().axes]
+        ['loss', 'val_p@1']
 
         Raises
         ------
@@ -82,16 +122,21 @@ class History(Mapping[str, Sequence[float]]):
             If matplotlib is not there: ``pip install 'slide_rs[plot]'``.
         """
         try:
-            from matplotlib.figure import Figure  # type: ignore[import-not-found, unused-ignore]
+            from matplotlib.figure import Figure
+            from matplotlib.ticker import MaxNLocator  # type: ignore[import-not-found, unused-ignore]
         except ImportError:
             raise ImportError(
                 "History.plot needs matplotlib: pip install 'slide_rs[plot]'"
             ) from None
-        figure = Figure(figsize=(4 * max(len(self), 1), 3), layout="constrained")
+        wide = max(min(len(self), PLOTS_IN_ROW), 1)
+        high = max(math.ceil(len(self) / wide), 1)
+        figure = Figure(figsize=(4 * wide, 3 * high), layout="constrained")
         for place, (name, values) in enumerate(self.items()):
-            axes = figure.add_subplot(1, len(self), place + 1)
+            axes = figure.add_subplot(high, wide, place + 1)
             axes.plot(self.epochs, values, marker="o")
             axes.set(title=name, xlabel="epoch")
+            # Half an epoch was never measured.
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return figure
 
     def __getitem__(self, name: str) -> Sequence[float]:

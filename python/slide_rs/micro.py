@@ -9,13 +9,13 @@ from statistics import median
 from typing import Any
 
 from slide_rs import checks, datasets, engine, machine
+from slide_rs._peers.slide_net import sampler
 from slide_rs.arrays import features
 from slide_rs.contestants import SLIDE, chosen
 from slide_rs.labels import labels
 from slide_rs.layers import Dense, SampledDense, SparseInput
 from slide_rs.network import Network
 from slide_rs.optim import Adam, Optimizer
-from slide_rs.peers.slide_net import sampler
 from slide_rs.phases import Phases
 from slide_rs.prior import begin_at_frequencies
 

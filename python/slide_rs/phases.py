@@ -105,14 +105,16 @@ class Phases:
     ) -> None:
         names = list(dict.fromkeys(name for told in epochs for name in told))
         per_step = {n: median(told.get(n, 0.0) for told in epochs) / steps for n in names}
-        self.counts = {n: v for n, v in per_step.items() if n.startswith(_ROWS)}
+        self.counts: dict[str, float] = {n: v for n, v in per_step.items() if n.startswith(_ROWS)}
         self._width, self._kept = width, kept
         timed = {n: v / threads for n, v in per_step.items() if n not in self.counts}
         worked = sum(timed.values())
         if step_seconds is not None and step_seconds > worked:
             timed["idle"] = step_seconds - worked
         self.seconds = sum(timed.values())
-        self.rows = [self._row(name, seconds) for name, seconds in timed.items() if seconds]
+        self.rows: list[PhaseRow] = [
+            self._row(name, seconds) for name, seconds in timed.items() if seconds
+        ]
 
     def _row(self, name: str, seconds: float) -> PhaseRow:
         active, moved = self.counts.get("rows_computed"), self._moved(name)

@@ -64,7 +64,7 @@ class Ranker:
     shortlist: int = 50
     cost: float = 1.0
     threshold: float = 0.1
-    tolerance: float = 0.1
+    tolerance: float = 0.3
     max_iter: int = 20
 
     def __post_init__(self) -> None:
@@ -123,9 +123,29 @@ class Classifiers:
         threads : int, optional
             All that there are.
         """
-        s = settings
-        how = (s.cost, s.tolerance, s.max_iter, s.threshold)
-        return cls(_core.Ranker.fit(x, y, shortlist, sizes, *how, seed, threads))
+        how = _how(settings, seed)
+        return cls(_core.Ranker.fit(x, y, shortlist, sizes, *how, threads))
+
+    def refit(
+        self,
+        x: Features,
+        y: Labels,
+        shortlist: Labels,
+        again: NDArray[np.bool_],
+        settings: Ranker,
+        *,
+        seed: int,
+    ) -> Classifiers:
+        """Return classifiers of which those that are marked in `again` are trained anew.
+
+        Parameters
+        ----------
+        x, y, shortlist, settings, seed : as in ``fit``
+            The rows, and how.
+        again : array of bool, shape (labels,)
+            The others stay as they are.
+        """
+        return Classifiers(self._core.refit(x, y, shortlist, again, *_how(settings, seed)))
 
     @classmethod
     def from_arrays(
@@ -185,6 +205,10 @@ class Classifiers:
 
     def __repr__(self) -> str:
         return f"<slide_rs.Classifiers of {self._core.n_labels} labels>"
+
+
+def _how(s: Ranker, seed: int) -> tuple[float, float, int, float, int]:
+    return s.cost, s.tolerance, s.max_iter, s.threshold, seed
 
 
 def _keep(ranker: Ranker, name: str, value: object) -> None:

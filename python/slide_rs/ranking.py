@@ -48,6 +48,18 @@ class Task:
         """Train on these rows; `listed` has what is proposed for all, and -1 anywhere."""
         return self._train(listed, rows, self.settings)
 
+    def train_rest(
+        self, trained: Classifiers, listed: NDArray[np.int32], rest: NDArray[np.int64]
+    ) -> Classifiers:
+        """Train on all rows the labels of those in `rest`, which `trained` has not seen.
+
+        For other labels these would be but a few more negatives.
+        """
+        again = np.zeros(self.sizes[1], dtype=np.bool_)
+        again[subsets.labels_of(self.y, rest)[1]] = True
+        lists = shortlists.flat(listed, listed >= 0)
+        return trained.refit(self.x, self.y, lists, again, self.settings, seed=self.seed)
+
     def proposals(
         self, cores: Sequence[_core.Network], mode: str, rows: NDArray[np.int64]
     ) -> NDArray[np.int32]:

@@ -17,6 +17,7 @@ __all__ = ["train"]
 def train(arguments: Namespace) -> int:
     """Train, print a line or an object an epoch, save."""
     commands.check_train(arguments)
+    course = commands.asked_callbacks(arguments)
     if arguments.members not in (None, 1):
         raise ValueError(f"--members: found {arguments.members} with --stream, which trains one")
     if arguments.cache:
@@ -47,7 +48,7 @@ def train(arguments: Namespace) -> int:
         max_memory=arguments.max_memory,
     )
     lines = commands.Lines(arguments.json, read_seconds, time.perf_counter() - start)
-    shown: list[Callback] = [lines]
+    shown: list[Callback] = [lines, *course]
     if not arguments.json and sys.stderr.isatty() and not sys.stdout.isatty():
         shown.append(ProgressBar())
     code = 0

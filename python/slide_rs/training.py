@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -204,9 +205,11 @@ def course(
             if any(callback.stop_training for callback in callbacks):
                 break
     finally:
-        core.finish()
-        for callback in callbacks:
-            callback.on_train_end()
+        # In their order, and each of them even if another raises: they close files and end runs.
+        with ExitStack() as ends:
+            for callback in reversed(callbacks):
+                ends.callback(callback.on_train_end)
+            core.finish()
     if plan.warn:
         _warn_of_low_recall(network, history)
 

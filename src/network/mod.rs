@@ -39,6 +39,8 @@ pub struct Network {
     /// One for each layer, the output layer last.
     optimizers: Vec<Optimizer>,
     counters: Counters,
+    /// On every learning rate, beside the schedule. It is not saved: who sets it keeps it.
+    rate_factor: f32,
     workspace: Workspace,
 }
 
@@ -152,6 +154,7 @@ impl Network {
                 .map(|optimizer| Optimizer::new(optimizer, config.clip))
                 .collect(),
             counters: Counters::default(),
+            rate_factor: 1.0,
             workspace,
             config,
         };
@@ -272,6 +275,21 @@ impl Network {
     /// Starts a run of `total` optimiser steps: warm-up, then decay to its end.
     pub const fn begin_run(&mut self, total: u64) {
         self.counters.run = Run { start: self.counters.steps, total: Some(total) };
+    }
+
+    /// Multiplies the learning rates of the steps that follow, whatever the schedule says; a new
+    /// network has 1.
+    ///
+    /// # Errors
+    ///
+    /// If it is negative or not finite.
+    pub fn set_rate_factor(&mut self, factor: f32) -> Result<()> {
+        if !(factor.is_finite() && factor >= 0.0) {
+            let wanted = "a finite number of at least 0";
+            return Err(Error::Config { name: "rate_factor", found: factor.to_string(), wanted });
+        }
+        self.rate_factor = factor;
+        Ok(())
     }
 
     /// Inserts every row that moved into the hash tables again.

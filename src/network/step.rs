@@ -49,7 +49,7 @@ impl Network {
         check_rows(x, y, rows)?;
         self.prepare(rows.len());
         let Counters { steps: step, updates, run, .. } = self.counters;
-        let factor = run.factor(&self.config.schedule, step);
+        let factor = run.factor(&self.config.schedule, step) * self.rate_factor;
         let lr = self.config.optimizer.lr() * factor;
 
         self.forward(x, y, rows)?;

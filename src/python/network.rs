@@ -1,7 +1,7 @@
 //! The network as a Python class.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::ThreadId;
 
@@ -27,6 +27,8 @@ pub(super) struct PyNetwork {
     /// Process and thread that are inside a call.
     pub(super) owner: Mutex<Option<(u32, ThreadId)>>,
     pub(super) steps: AtomicU64,
+    /// The bits of the factor on the learning rate, so that it can be read in the course of a call.
+    rate_factor: AtomicU32,
     pub(super) pool: Pool,
     config: Mutex<String>,
     features: usize,
@@ -51,6 +53,7 @@ impl PyNetwork {
             features: config.input.features,
             units: config.output.units,
             steps: AtomicU64::new(network.counters().steps),
+            rate_factor: AtomicU32::new(1.0_f32.to_bits()),
             inner: Mutex::new(network),
             owner: Mutex::new(None),
             pool,
@@ -90,6 +93,19 @@ impl PyNetwork {
     #[getter]
     fn steps(&self) -> u64 {
         self.steps.load(Ordering::Relaxed)
+    }
+
+    /// The factor on the learning rate, beside the schedule.
+    #[getter]
+    fn rate_factor(&self) -> f32 {
+        f32::from_bits(self.rate_factor.load(Ordering::Relaxed))
+    }
+
+    /// Sets that factor; it is not saved.
+    fn set_rate_factor(&self, py: Python<'_>, factor: f32) -> PyResult<()> {
+        self.run(py, |network, _| network.set_rate_factor(factor), None)?;
+        self.rate_factor.store(factor.to_bits(), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Writes the network to a safetensors file.

@@ -63,6 +63,32 @@ impl PyRanker {
         Ok(Self { classifiers, postings: OnceLock::new(), pool })
     }
 
+    /// Trains the classifiers of the labels that are marked anew; the others stay.
+    #[expect(clippy::too_many_arguments, reason = "all are given by name")]
+    fn refit(
+        &self,
+        py: Python<'_>,
+        x: FeatureArrays<'_>,
+        y: Pattern<'_>,
+        shortlist: Pattern<'_>,
+        again: PyReadonlyArray1<'_, bool>,
+        cost: f32,
+        tolerance: f32,
+        passes: usize,
+        threshold: f32,
+        seed: u64,
+    ) -> PyResult<Self> {
+        let (old, pool) = (&self.classifiers, Pool::new(Some(self.pool.threads()))?);
+        let options = Options { cost, tolerance, passes, threshold, seed };
+        let (x, y) = (x.view(old.n_features())?, y.view("Y", old.len())?);
+        let shortlist = shortlist.view("shortlist", old.len())?;
+        let again = again.as_array().to_vec();
+        let classifiers = watched(py, &pool, |watch| {
+            ranker::refit(old, &x, &y, &shortlist, &again, &options, || watch.go_on())
+        })?;
+        Ok(Self { classifiers, postings: OnceLock::new(), pool })
+    }
+
     /// Puts classifiers together from the arrays that `parts` returned.
     #[staticmethod]
     #[pyo3(signature = (n_features, bounds, features, weights, biases, threads=None))]

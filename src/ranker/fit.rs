@@ -41,6 +41,40 @@ pub fn fit(
             return Err(Error::Range { name, found, low: 1, high: MOST_COLUMNS });
         }
     }
+    let old = Classifiers::none(n_features);
+    train(x, (y, shortlist), (&old, &vec![true; n_labels]), options, go_on)
+}
+
+/// Trains those of `old` anew whose label is marked in `again`, as [`fit`] would; the others stay.
+///
+/// # Errors
+///
+/// As [`fit`], and if `again` has not a mark for each label.
+pub fn refit(
+    old: &Classifiers,
+    x: &Features<'_>,
+    y: &IdLists<'_>,
+    shortlist: &IdLists<'_>,
+    again: &[bool],
+    options: &Options,
+    go_on: impl Fn() -> bool + Sync,
+) -> Result<Classifiers> {
+    if again.len() != old.len() {
+        let (found, wanted) = (format!("{} marks", again.len()), old.len().to_string());
+        return Err(Error::Shape { name: "again", found, wanted });
+    }
+    train(x, (y, shortlist), (old, again), options, go_on)
+}
+
+/// Labels that are not marked in `again` keep what `old` has of them.
+fn train(
+    x: &Features<'_>,
+    (y, shortlist): (&IdLists<'_>, &IdLists<'_>),
+    (old, again): (&Classifiers, &[bool]),
+    options: &Options,
+    go_on: impl Fn() -> bool + Sync,
+) -> Result<Classifiers> {
+    let (n_features, n_labels) = (old.n_features(), again.len());
     for (name, rows) in [("Y", y.len()), ("shortlist", shortlist.len())] {
         if rows != x.len() {
             let (found, wanted) = (format!("{rows} rows"), format!("{} (as X)", x.len()));
@@ -61,20 +95,26 @@ pub fn fit(
         let block = (start..n_labels.min(start + BLOCK)).into_par_iter().with_max_len(1);
         let trained: Vec<_> = block
             .map(|label| {
+                if !again[label] {
+                    return None;
+                }
                 let positives = own.of(label);
                 if positives.is_empty() {
-                    return (vec![], -1.0);
+                    return Some((vec![], -1.0));
                 }
                 let negatives = negatives(positives, listed.of(label), x.len(), (options, label));
                 solvers.with(|(solver, kept)| {
                     let task = (label, positives, negatives.as_slice());
                     let bias = solver.solve(&rows, task, options, kept);
-                    (kept.clone(), bias)
+                    Some((kept.clone(), bias))
                 })
             })
             .collect();
-        for (weights, bias) in &trained {
-            all.push(weights, *bias);
+        for (label, trained) in (start..).zip(&trained) {
+            match trained {
+                Some((weights, bias)) => all.push(weights, *bias),
+                None => all.push_of(old, label),
+            }
         }
     }
     Ok(all)

@@ -16,7 +16,7 @@ mod score;
 
 use crate::error::{Error, Result};
 
-pub use fit::fit;
+pub use fit::{fit, refit};
 pub use postings::Postings;
 
 /// Most features, and most labels.
@@ -58,6 +58,15 @@ impl Classifiers {
         self.weights.extend(weights.iter().map(|&(_, weight)| weight));
         self.bounds.push(self.features.len());
         self.biases.push(bias);
+    }
+
+    /// Appends a label of others.
+    fn push_of(&mut self, others: &Self, label: usize) {
+        let (features, weights) = others.of(label);
+        self.features.extend_from_slice(features);
+        self.weights.extend_from_slice(weights);
+        self.bounds.push(self.features.len());
+        self.biases.push(others.biases[label]);
     }
 
     /// Puts them together from arrays, such as those of a file.

@@ -121,6 +121,25 @@ fn work_ends_when_it_is_told_to_and_rows_must_be_as_many() {
 }
 
 #[test]
+fn trained_again_on_more_rows_marked_labels_are_as_new_and_the_others_stay() {
+    let (less, more) = (Data::new(200), Data::new(400));
+    let (old, new) = (less.fit(|| true).unwrap(), more.fit(|| true).unwrap());
+    let y = lists("Y", (&more.y.0, &more.y.1), LABELS);
+    let refitted =
+        |again: &[bool]| refit(&old, &more.x(), &y, &more.shortlist(), again, &OPTIONS, || true);
+    let again: Vec<_> = (0..LABELS).map(|label| label % 3 == 0).collect();
+    let found = refitted(&again).unwrap();
+    for (label, &again) in again.iter().enumerate() {
+        let source = if again { &new } else { &old };
+        assert_eq!(found.of(label), source.of(label), "label {label}");
+        assert_eq!(found.biases()[label].to_bits(), source.biases()[label].to_bits());
+    }
+    assert_ne!((&found, &found), (&old, &new));
+    let refused = refitted(&again[1..]).unwrap_err().to_string();
+    assert_eq!(refused, "again has 11 marks, but 12 were expected");
+}
+
+#[test]
 fn parts_make_the_same_classifiers_and_wrong_parts_are_refused() {
     let good = (vec![0, 2, 2], vec![1, 4], vec![0.5, -1.0], vec![0.1, -1.0]);
     let made = |(bounds, features, weights, biases): (Vec<_>, Vec<_>, Vec<_>, Vec<_>)| {

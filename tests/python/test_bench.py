@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from slide_rs import Ensemble, bench, contestants, datasets, layers, metrics, network, samplers
+from slide_rs._peers.rows import Rows, flat
 from slide_rs.bench_data import prepare
 from slide_rs.cli import main
 from slide_rs.contestants import Outcome
-from slide_rs.peers.rows import Rows, flat
 
 OURS = ["lsh", "uniform", "in_batch", "full"]
 QUICK = ["--hidden", "8", "--epochs", "2", "--batch-size", "50"]

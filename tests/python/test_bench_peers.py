@@ -14,10 +14,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from slide_rs import Ensemble, datasets, layers
-from slide_rs.peers import nearest
-from slide_rs.peers.course import Course, Settings, run
-from slide_rs.peers.rows import Rows
-from slide_rs.peers.slide_model import FirstPass
+from slide_rs._peers import nearest
+from slide_rs._peers.course import Course, Settings, run
+from slide_rs._peers.rows import Rows
+from slide_rs._peers.slide_model import FirstPass
 
 LABELS, WIDTH = 20, 8
 
@@ -68,7 +68,7 @@ class Slow:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Return what lets the clock of contestants go on by a minute."""
     now = [0.0]
-    monkeypatch.setattr("slide_rs.peers.course.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("slide_rs._peers.course.time.perf_counter", lambda: now[0])
 
     def tick() -> None:
         now[0] += 60.0
@@ -78,7 +78,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 @pytest.mark.parametrize("name", ["course", "matrices", "nearest", "rows", "slide_net"])
 def test_examples_of_a_module_print_what_they_say(name: str) -> None:
-    module = importlib.import_module(f"slide_rs.peers.{name}")
+    module = importlib.import_module(f"slide_rs._peers.{name}")
     failed, _ = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
     assert failed == 0
 
@@ -229,7 +229,7 @@ def test_the_first_pass_of_the_first_network_stands_for_all() -> None:
 
 def test_with_all_labels_drawn_the_sampled_loss_is_the_dense_one() -> None:
     torch = pytest.importorskip("torch")
-    from slide_rs.peers import torch_softmax as peer
+    from slide_rs._peers import torch_softmax as peer
 
     sampled, dense = peer.SampledOutput(settings()), peer.DenseOutput(settings())
     with torch.no_grad():
@@ -247,7 +247,7 @@ def test_with_all_labels_drawn_the_sampled_loss_is_the_dense_one() -> None:
 
 def test_rows_that_are_always_touched_move_as_by_the_adam_of_pytorch() -> None:
     torch = pytest.importorskip("torch")
-    from slide_rs.peers import torch_softmax as peer
+    from slide_rs._peers import torch_softmax as peer
 
     table, ids = peer.Table(6, WIDTH, 1.0), torch.tensor([4, 0, 2, 5, 1, 3])
     weights = torch.nn.Parameter(table.weights.clone())
@@ -266,7 +266,7 @@ def test_rows_that_are_always_touched_move_as_by_the_adam_of_pytorch() -> None:
 @pytest.mark.parametrize("name", ["torch_dense", "torch_sampled", "torch_relu"])
 def test_pytorch_learns_what_it_has_seen(name: str, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from slide_rs.peers import torch_softmax as peer
+    from slide_rs._peers import torch_softmax as peer
 
     for part in ("train", "test"):
         rows().write(tmp_path, part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -267,3 +268,40 @@ def test_a_reader_that_has_enough_is_no_error(model: str, tiny_file: Path) -> No
     assert process.stderr is not None
     assert process.stderr.read() == ""
     assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize("kind", [ALONE, ["--members", "2", "--no-ranker"]])
+def test_train_records_and_stops_each_network(
+    kind: list[str], tiny_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data, table, board = str(tiny_file), tmp_path / "log.csv", tmp_path / "board"
+    stop = ["--early-stopping", "--patience", "1", "--lr", "0.5"]
+    record = ["--log-csv", str(table), "--tensorboard", str(board)]
+    sizes = ["--hidden", "8", "--epochs", "40"]
+    assert main(["train", data, "--valid", data, "--json", *sizes, *kind, *stop, *record]) == 0
+    rows = list(csv.DictReader(table.open(newline="")))
+    found = [row for row in objects(capfd.readouterr().out) if "ranker_weight" not in row]
+    assert [float(row["val_p@1"]) for row in rows] == [row["p@1"] for row in found]
+    fits = ["1"] if kind == ALONE else ["1", "2"]
+    assert sorted({row["fit"] for row in rows}) == fits
+    for fit in fits:
+        values = [float(row["val_p@1"]) for row in rows if row["fit"] == fit]
+        assert len(values) < 40
+        assert values[-1] <= values[-2]
+    assert len(list(board.rglob("events.out.tfevents.*"))) == len(fits)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--early-stopping"], "--early-stopping: found without --valid"),
+        (["--patience", "2"], "--patience: found without --early-stopping"),
+        (["--valid", "t", "--early-stopping", "--patience", "0"], "--patience: found 0"),
+        (["--log-csv", "no-such-folder/log.csv"], "--log-csv: found no-such-folder"),
+    ],
+)
+def test_what_train_can_not_record_or_stop_by_is_said_before_reading(
+    options: list[str], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "no-such-file", *options]) == 2
+    assert message in capfd.readouterr().err

@@ -9,9 +9,14 @@ import pkgutil
 import pytest
 import slide_rs
 
+# The modules of `peers` are programs for other interpreters.
 MODULES = [
     module.name
-    for module in pkgutil.iter_modules(slide_rs.__path__, "slide_rs.")
+    for package, prefix in (
+        (slide_rs, "slide_rs."),
+        (slide_rs.callbacks, "slide_rs.callbacks."),
+    )
+    for module in pkgutil.iter_modules(package.__path__, prefix)
     if module.name.rsplit(".", 1)[1] not in ("_core", "__main__")
 ]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import slide_rs as sr
 from scipy import sparse
-from slide_rs import datasets, defaults, layers, ranker, shortlists
+from slide_rs import datasets, defaults, layers, ranker, shortlists, subsets
 from slide_rs.arrays import features
 
 Split = tuple[datasets.Dataset, datasets.Dataset]
@@ -245,18 +245,31 @@ def test_the_best_labels_do_not_depend_on_how_many_are_asked_for(
                 np.testing.assert_array_equal(few.scores[:, :50], many.scores[:, :k][:, :50])
 
 
-def test_held_out_rows_are_not_trained_on(easy: Split, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    fit = ranker.Classifiers.fit
+def test_held_out_rows_are_seen_by_their_labels_alone_and_last(
+    easy: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, marked = [], []
+    fit, refit = ranker.Classifiers.fit, ranker.Classifiers.refit
 
     def counted(x: object, *others: object, **named: object) -> ranker.Classifiers:
         seen.append(len(x[0]) - 1)  # type: ignore[index]
         return fit(x, *others, **named)  # type: ignore[arg-type]
 
+    def noted(self: ranker.Classifiers, *given: object, **named: object) -> ranker.Classifiers:
+        seen.append(len(given[0][0]) - 1)  # type: ignore[index]
+        marked.append(given[3])
+        return refit(self, *given, **named)  # type: ignore[arg-type]
+
     monkeypatch.setattr(ranker.Classifiers, "fit", counted)
+    monkeypatch.setattr(ranker.Classifiers, "refit", noted)
     model = sr.Ensemble(stack(easy[0], 8), n_members=1)
-    model.fit(easy[0].X[:1000], easy[0].Y[:1000], epochs=1, verbose=False)
+    y = easy[0].Y[:1000]
+    model.fit(easy[0].X[:1000], y, epochs=1, verbose=False)
     assert seen == [950, 950, 1000]
+    _, held = subsets.split(1000, model.config.seed)
+    wanted = np.unique(y[held].indices)
+    np.testing.assert_array_equal(np.flatnonzero(marked[0]), wanted)
+    assert len(wanted) < y.shape[1]
 
 
 def test_a_second_fit_chooses_anew_and_callbacks_begin_anew(easy: Split) -> None:
