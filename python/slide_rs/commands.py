@@ -39,6 +39,7 @@ from slide_rs.network import METRICS, Network
 from slide_rs.ranker import Ranker
 
 __all__ = [
+    "asked_callbacks",
     "check_out",
     "check_train",
     "chosen_sampler",
@@ -56,7 +57,7 @@ INTERRUPTED, PATIENCE = 130, 2
 def train(arguments: Namespace) -> int:
     """Train, print a line or an object an epoch, save."""
     check_train(arguments)
-    course = _course(arguments)
+    course = asked_callbacks(arguments)
     start = time.perf_counter()
     data = datasets.read_xmc(arguments.data, cache=arguments.cache)
     valid = datasets.read_xmc(arguments.valid, cache=arguments.cache) if arguments.valid else None
@@ -182,7 +183,7 @@ def check_train(arguments: Namespace) -> None:
     restarts.check(arguments)
 
 
-def _course(arguments: Namespace) -> list[Callback]:
+def asked_callbacks(arguments: Namespace) -> list[Callback]:
     """Return the callbacks that the options ask for: those that record, then what may stop."""
     found: list[Callback] = []
     if arguments.log_csv:

@@ -18,8 +18,14 @@ __all__ = ["train"]
 def train(arguments: Namespace) -> int:
     """Train, print a line or an object an epoch, save."""
     commands.check_train(arguments)
+    course = commands.asked_callbacks(arguments)
     if arguments.members not in (None, 1):
         raise ValueError(f"--members: found {arguments.members} with --stream, which trains one")
+    if arguments.checkpoint:
+        raise ValueError(
+            "--checkpoint: found with --stream, wanted one of the two; in Python ModelCheckpoint "
+            "takes checkpoints of a stream at the ends of epochs"
+        )
     if arguments.cache:
         raise ValueError("--cache: found with --stream, which reads the text in each epoch")
     start = time.perf_counter()
@@ -48,7 +54,7 @@ def train(arguments: Namespace) -> int:
         max_memory=arguments.max_memory,
     )
     lines = Lines(arguments.json, read_seconds, time.perf_counter() - start)
-    shown: list[Callback] = [lines]
+    shown: list[Callback] = [lines, *course]
     if not arguments.json and sys.stderr.isatty() and not sys.stdout.isatty():
         shown.append(ProgressBar())
     code = 0

@@ -65,6 +65,36 @@ def no_threads_left() -> bool:
     return not any(thread.name == "slide-rs-prefetch" for thread in threading.enumerate())
 
 
+def test_a_stream_goes_on_from_the_checkpoint_of_an_epoch(
+    rows: Dataset, in_memory: sr.Network, tmp_path: Path
+) -> None:
+    class Stop(Callback):
+        def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
+            if epoch == 2:
+                raise RuntimeError("killed")
+
+    def pieces() -> data.Stream:
+        return data.Stream(cut(rows, [200, 400]))
+
+    keeper = sr.callbacks.ModelCheckpoint(tmp_path, keep=None)
+    with pytest.raises(RuntimeError, match="killed"):
+        small(rows).fit(
+            pieces(), epochs=3, batch_size=64, callbacks=[keeper, Stop()], verbose=False
+        )
+    net = sr.Network.resume(tmp_path)
+    with pytest.raises(ValueError, match="X: found 200 rows, wanted 600 as in the checkpoint"):
+        net.fit(data.Stream(cut(rows, [200, 400])[:1]), verbose=False)
+    history = net.fit(pieces(), verbose=False)
+    assert_same(net, in_memory)
+    assert history["loss"] == in_memory.history["loss"]
+
+
+def test_a_stream_has_no_checkpoints_in_the_middle_of_epochs(rows: Dataset, tmp_path: Path) -> None:
+    keeper = sr.callbacks.ModelCheckpoint(tmp_path, every_steps=3)
+    with pytest.raises(ValueError, match="every_steps: found 3 with a stream, wanted None"):
+        small(rows).fit(data.Stream(cut(rows, [600])), callbacks=[keeper], verbose=False)
+
+
 @pytest.mark.parametrize("sizes", [[600], [1, 250, 0, 349], [64] * 9 + [24]])
 @pytest.mark.parametrize("prefetch", [0, 1, 4])
 def test_a_stream_that_fits_in_its_buffer_trains_bit_for_bit_as_in_memory(
