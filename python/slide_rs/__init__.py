@@ -14,8 +14,6 @@ Examples
 (200, 3)
 """
 
-from importlib.metadata import version as _version
-
 from slide_rs import (
     callbacks,
     data,
@@ -39,7 +37,7 @@ from slide_rs.notices import SlideWarning
 from slide_rs.ranker import Ranker
 from slide_rs.topk import TopK
 
-__version__: str = _version("slide_rs")
+__version__: str = build_info()["version"]
 
 __all__ = [
     "BatchReport",
