@@ -8,7 +8,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 # Python files are read in place, so only these make the extension stale.
 SOURCES := Cargo.toml pyproject.toml $(wildcard Cargo.lock) $(shell find src -name '*.rs')
 
-.PHONY: help demo test lint lint-rust lint-python bench docs build wheel all torch clean
+.PHONY: help demo test lint lint-rust lint-python bench docs docs-rust docs-site build wheel all torch clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,8 +37,13 @@ lint-python: build $(VENV)/dev.stamp ## ... stubs against the binary, ruff and m
 bench: ## time the engine; on an idle machine
 	cargo bench --benches
 
-docs: ## build the documentation of the crate, warnings refused
+docs: docs-rust docs-site ## build all documentation, warnings refused; every tutorial is run
+
+docs-rust: ## ... of the crate, in target/doc
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+docs-site: build $(VENV)/docs.stamp ## ... the site, in out/docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -d out/doctrees docs out/docs
 
 build: $(VENV)/build.stamp ## build the extension and install it in .venv
 
@@ -62,7 +67,7 @@ $(VENV)/%.stamp: requirements/%.txt | $(BIN)/python
 	$(BIN)/python $(PIP) -r $<
 	touch $@
 
-$(VENV)/dev.stamp: requirements/demo.txt requirements/test.txt
+$(VENV)/dev.stamp $(VENV)/docs.stamp: requirements/demo.txt requirements/test.txt
 
 # maturin would rather use an environment that happens to be active than ours.
 $(VENV)/build.stamp: $(SOURCES) $(VENV)/demo.stamp

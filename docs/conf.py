@@ -29,8 +29,9 @@ napoleon_use_rtype = False
 
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
-# The decisions are listed by their own README.
-suppress_warnings = ["myst.xref_missing", "toc.not_included"]
+# Links to sources are for readers of the repository, decisions are listed by their own README, and
+# attributes of several classes have one name.
+suppress_warnings = ["myst.xref_missing", "ref.python", "toc.not_included"]
 
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
