@@ -36,6 +36,8 @@ _WANTED = (
     "wanted a SciPy CSR matrix or array (non-zero = label), a list with the label ids of each row, "
     "or a vector of one label id a row"
 )
+#: What stands for no label in a 2-D array of ids: `TopK` pads with the first, PyTorch with both.
+_PADDING = (-1, -100)
 
 
 def labels(
@@ -45,8 +47,10 @@ def labels(
 
     Parameters
     ----------
-    y : CSR matrix or array, list of lists, or integer vector
-        The labels of each row. In CSR, a value that is not zero makes its column a label.
+    y : CSR matrix or array, list of lists, integer vector, or padded 2-D integer array
+        The labels of each row. In CSR, a value that is not zero makes its column a label. In a 2-D
+        array, -1 and -100 are no labels; without any of these it must not have `n_labels` columns,
+        as it could then be a matrix of zeros and ones.
     n_labels : int
         Ids are below this; CSR has this many columns.
     rows : int, optional
@@ -230,6 +234,8 @@ def candidates(found: object, n_labels: int, rows: int) -> Candidates:
     ):
         raise TypeError(f"{name}: found {type(found).__name__}, {_WANTED.split(', or')[0]}")
     shared = np.asarray(found)
+    if shared.ndim == 2:
+        return Candidates(*labels(shared, n_labels, rows, name=name), shared=False)
     if shared.ndim == 1 and not len(shared):
         shared = shared.astype(np.int64)
     _, given = _from_vector(shared, n_labels, Notices(name, copy=True))
@@ -334,10 +340,7 @@ def _row_ids(found: object, row: int, name: str) -> NDArray[np.int64]:
 def _from_vector(vector: NDArray[Any], n_labels: int, notices: Notices) -> Labels:
     name = notices.name
     if vector.ndim == 2:
-        raise TypeError(
-            f"{name}: found a dense 2-D array, {_WANTED}; "
-            f"scipy.sparse.csr_array({name}) makes CSR of it"
-        )
+        return _from_padded(vector, n_labels, name)
     if vector.ndim != 1:
         raise TypeError(f"{name}: found {vector.ndim} dimensions, {_WANTED}")
     if vector.dtype.kind not in "iu":
@@ -350,6 +353,22 @@ def _from_vector(vector: NDArray[Any], n_labels: int, notices: Notices) -> Label
         notices.copied(f"a vector of {vector.dtype} was cast to int64", f"{name}.astype(np.int64)")
         vector = np.ascontiguousarray(vector, dtype=np.int64)
     return indptr, vector
+
+
+def _from_padded(rows: NDArray[Any], n_labels: int, name: str) -> Labels:
+    padding = np.isin(rows, _PADDING)
+    if rows.dtype.kind not in "iu" or (rows.shape[1] == n_labels and not padding.any()):
+        raise TypeError(
+            f"{name}: found a dense 2-D array, {_WANTED}; "
+            f"scipy.sparse.csr_array({name}) makes CSR of it"
+        )
+    ordered = np.sort(np.where(padding, -1, rows.astype(np.int64)), axis=1)
+    kept = ordered != -1
+    kept[:, 1:] &= ordered[:, 1:] != ordered[:, :-1]
+    indptr = np.concatenate(([0], np.cumsum(kept.sum(axis=1), dtype=np.int64)))
+    ids = ordered[kept]
+    arrays.check_ids(indptr, ids, n_labels, name, "label")
+    return indptr, ids
 
 
 def _is_nested(found: object) -> bool:

@@ -132,10 +132,11 @@ class Network:
         X : CSR matrix or array, or 2-D array; or `data.Stream`, or an iterable of pairs (X, Y)
             Features; float32 values and int32 or int64 indices are read in place. A stream has
             labels too, and may be larger than memory.
-        Y : CSR matrix or array, list of lists, or integer vector; not given with a stream
-            Labels of each row. CSR with floats that are not all 1 holds grades: relative relevance
-            with softmax, whose target a row's labels share in this ratio; targets with sigmoid (at
-            most 1) and squared; weights of the label's term with the other losses.
+        Y : CSR matrix or array, list of lists, integer vector or padded 2-D array
+            Labels of each row; not given with a stream. Padding is -1 or -100. CSR with floats that
+            are not all 1 holds grades: relative relevance with softmax, whose target a row's labels
+            share in this ratio; targets with sigmoid (at most 1) and squared; weights of the
+            label's term with the other losses.
         epochs : int, optional
             Passes over the data; 4 for large sets when not given, more for small ones.
         batch_size : int, optional

@@ -270,7 +270,9 @@ CASES: dict[str, Case] = {
     "candidates-floats": topk("candidates: found dtype float64", T, candidates=np.array([0.5])),
     "candidates-text": topk("candidates: found str", T, candidates="all"),
     "candidates-number": topk("candidates: found int", T, candidates=3),
-    "candidates-dense": topk("candidates: found a dense", T, candidates=np.zeros((ROWS, 2), int)),
+    "candidates-dense": topk(
+        "candidates: found a dense", T, candidates=np.zeros((ROWS, LABELS), int)
+    ),
     "candidates-csr-wide": topk("candidates: found 9 columns", candidates=sparse.csr_array((3, 9))),
     "candidates-csr-rows": topk("candidates: found 2 rows", candidates=sparse.csr_array((2, 5))),
     "candidates-lsh": topk("candidates: found with mode", mode="lsh", candidates=[0, 1]),
