@@ -16,7 +16,18 @@ Examples
 
 from importlib.metadata import version as _version
 
-from slide_rs import callbacks, datasets, inspect, layers, lsh, metrics, optim, samplers, schedules
+from slide_rs import (
+    callbacks,
+    datasets,
+    export,
+    inspect,
+    layers,
+    lsh,
+    metrics,
+    optim,
+    samplers,
+    schedules,
+)
 from slide_rs._core import build_info
 from slide_rs.config import NetworkConfig
 from slide_rs.ensemble import Ensemble
@@ -44,6 +55,7 @@ __all__ = [
     "callbacks",
     "datasets",
     "estimate_memory",
+    "export",
     "inspect",
     "layers",
     "load",
