@@ -10,7 +10,7 @@ import time
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,6 +24,7 @@ from slide_rs import (
     datasets,
     defaults,
     evaluation,
+    html_report,
     memory,
     metrics,
     optim,
@@ -39,7 +40,17 @@ from slide_rs.layers import Dense, Layer, SampledDense, SparseInput
 from slide_rs.network import METRICS, Network, load
 from slide_rs.ranker import Ranker
 
-__all__ = ["as_json", "check_out", "evaluate", "predict", "read_pair", "stack", "train", "widened"]
+__all__ = [
+    "as_json",
+    "check_out",
+    "evaluate",
+    "load_model",
+    "predict",
+    "read_pair",
+    "stack",
+    "train",
+    "widened",
+]
 
 INTERRUPTED = 130
 
@@ -92,13 +103,21 @@ def train(arguments: Namespace) -> int:
             model.members[0].save(arguments.out)
         else:
             model.save(arguments.out)
+    if arguments.report:
+        rows = None
+        if valid is not None:
+            rows = (
+                widened(valid.X, width, arguments.valid, "features"),
+                widened(valid.Y, n_labels, arguments.valid, "labels"),
+            )
+        html_report.write(arguments.report, model.members[0] if alone else model, rows, lines.told)
     return code
 
 
 def evaluate(arguments: Namespace) -> int:
     """Print the metrics of a model on a file."""
     names = evaluation.check([name.strip() for name in arguments.metrics.split(",")])
-    network = _load(arguments)
+    network = load_model(arguments)
     data = datasets.read_xmc(arguments.data, cache=arguments.cache)
     width, n_labels = network.config.input.in_features, network.config.output.units
     weights = None
@@ -128,7 +147,7 @@ def predict(arguments: Namespace) -> int:
     checks.whole("--k", arguments.k, 1, checks.MOST)
     if arguments.out:
         check_out(arguments.out)
-    network = _load(arguments)
+    network = load_model(arguments)
     data = datasets.read_xmc(arguments.data, cache=arguments.cache)
     x = widened(data.X, network.config.input.in_features, arguments.data, "features")
     if arguments.calibrated and isinstance(network, Network):
@@ -144,8 +163,12 @@ def predict(arguments: Namespace) -> int:
         )
     with _opened(arguments.out) as out:
         for ids, scores in zip(top.labels.tolist(), top.scores.tolist(), strict=True):
-            pairs = zip(ids, scores, strict=True)
-            out.write(" ".join(f"{label}:{score:.6g}" for label, score in pairs if label >= 0))
+            pairs = [pair for pair in zip(ids, scores, strict=True) if pair[0] >= 0]
+            if arguments.json:
+                found = {"labels": [i for i, _ in pairs], "scores": [score for _, score in pairs]}
+                out.write(json.dumps(found))
+            else:
+                out.write(" ".join(f"{label}:{score:.6g}" for label, score in pairs))
             out.write("\n")
     return 0
 
@@ -162,6 +185,7 @@ class _Lines(Callback):
     rows: int = 0
     trained: int = 0
     since: float = 0.0
+    told: list[dict[str, Any]] = field(default_factory=list)
 
     def of_member(
         self, member: int, members: int, rows: int, shown: Sequence[Callback]
@@ -189,6 +213,7 @@ class _Lines(Callback):
             **measured,
             "peak_rss_mb": _peak_rss_mb(),
         }
+        self.told.append(values)
         if self.as_json:
             print(as_json(values), flush=True)
             return
@@ -246,6 +271,9 @@ def _check_train(arguments: Namespace) -> None:
         raise ValueError("--active: found with --sampler full, which computes all outputs")
     if arguments.out:
         check_out(arguments.out)
+    if arguments.report:
+        html_report.needed()
+        check_out(arguments.report, "--report")
 
 
 def check_out(path: str, option: str = "--out") -> None:
@@ -325,7 +353,8 @@ def _opened(path: str | None) -> AbstractContextManager[TextIO]:
     return Path(path).open("w", encoding="utf-8") if path else nullcontext(sys.stdout)
 
 
-def _load(arguments: Namespace) -> Network | Ensemble:
+def load_model(arguments: Namespace) -> Network | Ensemble:
+    """Read a network or an ensemble, whichever the file is."""
     checks.threads(arguments.threads, "--threads")
     if archives.is_archive(arguments.model):
         return Ensemble.load(arguments.model, threads=arguments.threads)

@@ -1,4 +1,4 @@
-"""The graph of a network in ONNX: exact scores of all labels, in operators of opset 13 and later."""
+"""The graph of a network in ONNX: exact scores of all labels, by operators of opset 13 and up."""
 
 from __future__ import annotations
 
