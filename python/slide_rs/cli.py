@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="slide-rs", description="Networks with very many outputs, trained on CPUs."
     )
-    known = parser.add_subparsers(required=True, metavar="VERB")
+    known = parser.add_subparsers(required=True)
     _add_train(known.add_parser("train", help="train a network on an XMC file"))
     _add_evaluate(known.add_parser("evaluate", help="compare a model's answers with a file"))
     _add_predict(known.add_parser("predict", help="write the best labels of each row"))
@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_compare(known.add_parser("compare", help="train with each sampler, print one table"))
     verbs.add_files(known, parser)
     _add_bench(known.add_parser("bench", help="time training, peers too, or the parts of a step"))
+    known.metavar = " | ".join(known.choices)
     return parser
 
 

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from slide_rs import (
-    archives,
     checks,
     datasets,
     defaults,
@@ -27,6 +26,7 @@ from slide_rs import (
     html_report,
     memory,
     metrics,
+    model_file,
     optim,
     samplers,
     subsets,
@@ -37,20 +37,10 @@ from slide_rs.callbacks import Callback, ProgressBar
 from slide_rs.ensemble import Ensemble
 from slide_rs.labels import Labels, labels
 from slide_rs.layers import Dense, Layer, SampledDense, SparseInput
-from slide_rs.network import METRICS, Network, load
+from slide_rs.network import METRICS, Network
 from slide_rs.ranker import Ranker
 
-__all__ = [
-    "as_json",
-    "check_out",
-    "evaluate",
-    "load_model",
-    "predict",
-    "read_pair",
-    "stack",
-    "train",
-    "widened",
-]
+__all__ = ["as_json", "check_out", "evaluate", "predict", "read_pair", "stack", "train", "widened"]
 
 INTERRUPTED = 130
 
@@ -106,9 +96,10 @@ def train(arguments: Namespace) -> int:
     if arguments.report:
         rows = None
         if valid is not None:
+            path = arguments.valid
             rows = (
-                widened(valid.X, width, arguments.valid, "features"),
-                widened(valid.Y, n_labels, arguments.valid, "labels"),
+                widened(valid.X, width, path, "features"),
+                widened(valid.Y, n_labels, path, "labels"),
             )
         html_report.write(arguments.report, model.members[0] if alone else model, rows, lines.told)
     return code
@@ -117,7 +108,7 @@ def train(arguments: Namespace) -> int:
 def evaluate(arguments: Namespace) -> int:
     """Print the metrics of a model on a file."""
     names = evaluation.check([name.strip() for name in arguments.metrics.split(",")])
-    network = load_model(arguments)
+    network = model_file.read(arguments.model, arguments.threads)
     data = datasets.read_xmc(arguments.data, cache=arguments.cache)
     width, n_labels = network.config.input.in_features, network.config.output.units
     weights = None
@@ -147,7 +138,7 @@ def predict(arguments: Namespace) -> int:
     checks.whole("--k", arguments.k, 1, checks.MOST)
     if arguments.out:
         check_out(arguments.out)
-    network = load_model(arguments)
+    network = model_file.read(arguments.model, arguments.threads)
     data = datasets.read_xmc(arguments.data, cache=arguments.cache)
     x = widened(data.X, network.config.input.in_features, arguments.data, "features")
     if arguments.calibrated and isinstance(network, Network):
@@ -351,14 +342,6 @@ def _apart(
 
 def _opened(path: str | None) -> AbstractContextManager[TextIO]:
     return Path(path).open("w", encoding="utf-8") if path else nullcontext(sys.stdout)
-
-
-def load_model(arguments: Namespace) -> Network | Ensemble:
-    """Read a network or an ensemble, whichever the file is."""
-    checks.threads(arguments.threads, "--threads")
-    if archives.is_archive(arguments.model):
-        return Ensemble.load(arguments.model, threads=arguments.threads)
-    return load(arguments.model, threads=arguments.threads)
 
 
 def read_pair(data: Any, width: int, n_labels: int, path: str) -> tuple[Features, Labels]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -286,3 +287,18 @@ def test_without_the_package_the_extra_is_named(
 
 def test_every_activation_of_layers_has_a_plain_form() -> None:
     assert set(plain._ACTIVATIONS) == set(layers.ACTIVATIONS)
+
+
+def test_the_examples_of_the_documentation_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(__file__).resolve().parents[2] / "docs" / "export.md"
+    text = path.read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for example in re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S):
+        exec(compile(example, path.name, "exec"), names)
+    assert capsys.readouterr().out == "True\n"
+    # The best of 80 labels among 5 is found in practice by any graph.
+    best = names["net"].predict_topk(names["data"].X, 1).labels
+    assert (names["found"].keys.astype(np.int64) == best).any(axis=1).mean() > 0.9

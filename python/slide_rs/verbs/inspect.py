@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from slide_rs import checks, commands, datasets, engine, html_report, inspect
+from slide_rs import checks, commands, datasets, engine, html_report, inspect, model_file
 from slide_rs.datasets import Dataset
 from slide_rs.ensemble import Ensemble
 from slide_rs.network import METRICS, Network
@@ -19,13 +19,15 @@ __all__ = ["run"]
 def run(arguments: Namespace) -> int:
     """Look at all that was asked for, then print it as text or as one object."""
     _check(arguments)
-    model = commands.load_model(arguments)
+    model = model_file.read(arguments.model, arguments.threads)
     members = model.members if isinstance(model, Ensemble) else (model,)
     if arguments.explain:
         told = _explained(arguments, model)
     else:
         told = _described(arguments, model, members)
     if arguments.json:
+        if "measured" in told:
+            told["measured"] = json.loads(commands.as_json(told["measured"]))
         print(json.dumps(told))
         return 0
     if arguments.explain:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
-from slide_rs import checks, commands, datasets, document, tuning
+from slide_rs import checks, commands, datasets, document, model_file, tuning
 from slide_rs.ensemble import Ensemble
 
 __all__ = ["run"]
@@ -20,7 +20,7 @@ def run(arguments: Namespace) -> int:
         checks.whole("--max-active", arguments.max_active, 1, checks.MOST)
     if arguments.out:
         commands.check_out(arguments.out)
-    model = commands.load_model(arguments)
+    model = model_file.read(arguments.model, arguments.threads)
     members = model.members if isinstance(model, Ensemble) else (model,)
     data = datasets.read_xmc(arguments.data)
     width = model.config.input.in_features
