@@ -40,7 +40,8 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> D
     OSError
         If a file can not be read or written.
     ValueError
-        If `source` is no data set, or `target` a cache of something else.
+        If `source` is no data set or has grades, which a text does not, or `target` is a cache of
+        something else.
 
     Examples
     --------
@@ -67,6 +68,8 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> D
     data = read(found)
     if wanted.endswith(".npz"):
         write_npz(wanted, data)
+    elif data.Y.nnz and not (data.Y.data == 1).all():
+        raise ValueError(f"{found}: found grades in Y, which a text has no place for; wanted .npz")
     else:
         datasets.write_xmc(wanted, *data)
     return data

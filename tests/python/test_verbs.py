@@ -147,6 +147,37 @@ def test_convert_goes_round(
     assert gzip.decompress(Path(chain[2]).read_bytes()).startswith(b"400 300 60\n")
 
 
+def test_grades_are_not_lost_without_a_word(tmp_path: Path) -> None:
+    graded = datasets.make_xmc(20, n_features=9, n_labels=4, seed=0)
+    graded.Y.data[3] = 0.5
+    conversion.write_npz(tmp_path / "a.npz", graded)
+    conversion.convert(tmp_path / "a.npz", tmp_path / "b.npz")
+    assert (conversion.read(tmp_path / "b.npz").Y != graded.Y).nnz == 0
+    with pytest.raises(ValueError, match="found grades in Y"):
+        conversion.convert(tmp_path / "a.npz", tmp_path / "b.txt")
+    assert not (tmp_path / "b.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"X_data": None}, "wanted X_data and so on"),
+        ({"X_shape": np.array([20])}, "is no data set"),
+        ({"X_indptr": np.arange(20)}, "is no data set"),
+        ({"Y_indices": np.full(3, 99)}, "is no data set|found"),
+    ],
+)
+def test_arrays_that_are_no_data_set_are_refused(
+    change: dict[str, Any], match: str, tmp_path: Path
+) -> None:
+    conversion.write_npz(tmp_path / "a.npz", datasets.make_xmc(20, n_features=9, n_labels=4))
+    with np.load(tmp_path / "a.npz") as arrays:
+        changed = {name: array for name, array in {**arrays, **change}.items() if array is not None}
+    np.savez(tmp_path / "b.npz", **changed)
+    with pytest.raises(ValueError, match=match):
+        conversion.read(tmp_path / "b.npz")
+
+
 def test_export_writes_what_it_says(
     files: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
