@@ -1,4 +1,4 @@
-"""The command line: ``slide-rs train``, ``evaluate``, ``predict``, ``compare`` and ``bench``."""
+"""The command line ``slide-rs``: its parser, its exit codes and how it says errors."""
 
 from __future__ import annotations
 
@@ -8,24 +8,31 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from slide_rs import bench, commands, compare, contestants, defaults, micro, stream_command
+from slide_rs import (
+    bench,
+    commands,
+    compare,
+    contestants,
+    defaults,
+    micro,
+    options_file,
+    stream_command,
+    verbs,
+)
 
 __all__ = ["main"]
 
-MISUSE, INTERRUPTED = 2, 130
-_REFUSALS = (
-    ArithmeticError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+FAILED, MISUSE, INTERRUPTED = 1, 2, 130
+#: What was asked for is wrong: an option, or a file.
+_REFUSALS = (LookupError, OSError, TypeError, ValueError)
+#: It was right, and could not be done: no memory, a package that is not there.
+_FAILURES = (ArithmeticError, ImportError, MemoryError, RuntimeError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 2 for a wrong input, 130 after Ctrl-C.
+    """Run one command and return its exit code.
+
+    It is 0, 1 for what could not be done, 2 for a wrong option or file, 130 after Ctrl-C.
 
     Parameters
     ----------
@@ -38,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     2
     """
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = _parsed(sys.argv[1:] if argv is None else list(argv))
         code: int = arguments.command(arguments)
         sys.stdout.flush()
         return code
@@ -48,9 +55,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader, such as `head`, has enough; Python's own flush at exit must not fail on it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except _REFUSALS as error:
+    except (*_REFUSALS, *_FAILURES) as error:
         print(f"slide-rs: {_sentence(error)}", file=sys.stderr)
-        return MISUSE
+        return MISUSE if isinstance(error, _REFUSALS) else FAILED
+
+
+def _parsed(argv: list[str]) -> argparse.Namespace:
+    """Parse, with the options of a file before those of the command line, which win."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    path = getattr(arguments, "config", None)
+    if path is None:
+        return arguments
+    verb, *given = argv
+    options = options_file.as_arguments(options_file.read(path), arguments.own, path)
+    return parser.parse_args([verb, *options, *given])
 
 
 class _Parser(argparse.ArgumentParser):
@@ -65,19 +84,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="slide-rs", description="Networks with very many outputs, trained on CPUs."
     )
-    verbs = parser.add_subparsers(
-        required=True, metavar="train | evaluate | predict | compare | bench"
-    )
-    _add_train(verbs.add_parser("train", help="train a network on an XMC file"))
-    _add_evaluate(verbs.add_parser("evaluate", help="compare a model's answers with a file"))
-    _add_predict(verbs.add_parser("predict", help="write the best labels of each row"))
-    _add_compare(verbs.add_parser("compare", help="train with each sampler, print one table"))
-    _add_bench(verbs.add_parser("bench", help="time training, peers too, or the parts of a step"))
+    known = parser.add_subparsers(required=True)
+    _add_train(known.add_parser("train", help="train a network on an XMC file"))
+    _add_evaluate(known.add_parser("evaluate", help="compare a model's answers with a file"))
+    _add_predict(known.add_parser("predict", help="write the best labels of each row"))
+    verbs.add_models(known)
+    _add_compare(known.add_parser("compare", help="train with each sampler, print one table"))
+    verbs.add_files(known, parser)
+    _add_bench(known.add_parser("bench", help="time training, peers too, or the parts of a step"))
+    known.metavar = " | ".join(known.choices)
     return parser
 
 
 def _add_train(verb: argparse.ArgumentParser) -> None:
-    verb.set_defaults(command=_train)
+    verb.set_defaults(command=_train, own=verb)
     verb.add_argument("data", metavar="TRAIN", help="XMC file, plain or .gz")
     verb.add_argument(
         "--valid",
@@ -130,6 +150,10 @@ def _add_train(verb: argparse.ArgumentParser) -> None:
         "--resume",
         action="store_true",
         help="go on from the newest checkpoint, from the start if there is none",
+    )
+    verb.add_argument("--report", metavar="FILE", help="write the run as an HTML page")
+    verb.add_argument(
+        "--config", metavar="FILE", help="options as JSON or TOML; those given here win"
     )
     verb.add_argument("--json", action="store_true", help="one JSON object an epoch")
     _add_course(verb)
@@ -191,6 +215,7 @@ def _add_predict(verb: argparse.ArgumentParser) -> None:
         help="write the probability of each label in place of its score",
     )
     verb.add_argument("--out", metavar="FILE", help="standard output when not given")
+    verb.add_argument("--json", action="store_true", help="one JSON object a row")
 
 
 def _add_compare(verb: argparse.ArgumentParser) -> None:

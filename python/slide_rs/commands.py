@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -15,13 +16,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from slide_rs import (
-    archives,
     checks,
     datasets,
     defaults,
     evaluation,
+    html_report,
     memory,
     metrics,
+    model_file,
     optim,
     restarts,
     samplers,
@@ -34,7 +36,6 @@ from slide_rs.ensemble import Ensemble
 from slide_rs.labels import Labels, labels
 from slide_rs.layers import Dense, Layer, SampledDense, SparseInput
 from slide_rs.lines import Lines, as_json
-from slide_rs.loading import load
 from slide_rs.network import METRICS, Network
 from slide_rs.ranker import Ranker
 
@@ -107,13 +108,22 @@ def train(arguments: Namespace) -> int:
             model.members[0].save(arguments.out)
         else:
             model.save(arguments.out)
+    if arguments.report:
+        rows = None
+        if valid is not None:
+            path = arguments.valid
+            rows = (
+                widened(valid.X, width, path, "features"),
+                widened(valid.Y, n_labels, path, "labels"),
+            )
+        html_report.write(arguments.report, model.members[0] if alone else model, rows, lines.told)
     return code
 
 
 def evaluate(arguments: Namespace) -> int:
     """Print the metrics of a model on a file."""
     names = evaluation.check([name.strip() for name in arguments.metrics.split(",")])
-    network = _load(arguments)
+    network = model_file.read(arguments.model, arguments.threads)
     data = datasets.read_xmc(arguments.data, cache=arguments.cache)
     width, n_labels = network.config.input.in_features, network.config.output.units
     weights = None
@@ -143,7 +153,7 @@ def predict(arguments: Namespace) -> int:
     checks.whole("--k", arguments.k, 1, checks.MOST)
     if arguments.out:
         check_out(arguments.out)
-    network = _load(arguments)
+    network = model_file.read(arguments.model, arguments.threads)
     data = datasets.read_xmc(arguments.data, cache=arguments.cache)
     x = widened(data.X, network.config.input.in_features, arguments.data, "features")
     if arguments.calibrated and isinstance(network, Network):
@@ -159,8 +169,12 @@ def predict(arguments: Namespace) -> int:
         )
     with _opened(arguments.out) as out:
         for ids, scores in zip(top.labels.tolist(), top.scores.tolist(), strict=True):
-            pairs = zip(ids, scores, strict=True)
-            out.write(" ".join(f"{label}:{score:.6g}" for label, score in pairs if label >= 0))
+            pairs = [pair for pair in zip(ids, scores, strict=True) if pair[0] >= 0]
+            if arguments.json:
+                found = {"labels": [i for i, _ in pairs], "scores": [score for _, score in pairs]}
+                out.write(json.dumps(found))
+            else:
+                out.write(" ".join(f"{label}:{score:.6g}" for label, score in pairs))
             out.write("\n")
     return 0
 
@@ -180,6 +194,9 @@ def check_train(arguments: Namespace) -> None:
         raise ValueError("--active: found with --sampler full, which computes all outputs")
     if arguments.out:
         check_out(arguments.out)
+    if arguments.report:
+        html_report.needed()
+        check_out(arguments.report, "--report")
     restarts.check(arguments)
 
 
@@ -281,13 +298,6 @@ def _apart(
 
 def _opened(path: str | None) -> AbstractContextManager[TextIO]:
     return Path(path).open("w", encoding="utf-8") if path else nullcontext(sys.stdout)
-
-
-def _load(arguments: Namespace) -> Network | Ensemble:
-    checks.threads(arguments.threads, "--threads")
-    if archives.is_archive(arguments.model):
-        return Ensemble.load(arguments.model, threads=arguments.threads)
-    return load(arguments.model, threads=arguments.threads)
 
 
 def read_pair(data: Any, width: int, n_labels: int, path: str) -> tuple[Features, Labels]:

@@ -1,4 +1,4 @@
-"""What goes on in the hash tables: how full they are, and how well they find what matters.
+"""What goes on in a model: how full its tables are, what they find, what speaks for a label.
 
 The plots need matplotlib (``pip install 'slide_rs[plot]'``) and return its axes; ``axes.figure``
 saves them.
@@ -16,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slide_rs import checks, document, engine, tables
+from slide_rs.explain import Contribution, explain
 
 if TYPE_CHECKING:
     from slide_rs.network import Network
 
 __all__ = [
+    "Contribution",
     "Retrieval",
     "TableStats",
+    "explain",
     "plot_buckets",
     "plot_recall",
     "plot_retrieval",

@@ -7,7 +7,8 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from slide_rs.arrays import Features
 from slide_rs.callbacks import Callback
@@ -31,6 +32,8 @@ class Lines(Callback):
     trained: int = 0
     since: float = 0.0
     headed: bool = False
+    #: All that was told, an object an epoch.
+    told: list[dict[str, Any]] = field(default_factory=list)
 
     def of_member(
         self, member: int, members: int, rows: int, shown: Sequence[Callback]
@@ -59,6 +62,7 @@ class Lines(Callback):
             **measured,
             "peak_rss_mb": _peak_rss_mb(),
         }
+        self.told.append(values)
         if self.as_json:
             print(as_json(values), flush=True)
             return

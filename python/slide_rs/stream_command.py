@@ -26,6 +26,8 @@ def train(arguments: Namespace) -> int:
             "--checkpoint: found with --stream, wanted one of the two; in Python ModelCheckpoint "
             "takes checkpoints of a stream at the ends of epochs"
         )
+    if arguments.report:
+        raise ValueError("--report: found with --stream, wanted inspect --html of the model")
     if arguments.cache:
         raise ValueError("--cache: found with --stream, which reads the text in each epoch")
     start = time.perf_counter()

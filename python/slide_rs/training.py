@@ -27,7 +27,7 @@ from slide_rs.streams import Stream
 if TYPE_CHECKING:
     from slide_rs.network import Network
 
-__all__ = ["OnBatch", "Plan", "Probe", "Source", "Wishes", "fit", "run", "train"]
+__all__ = ["Plan", "Probe", "Source", "Wishes", "fit", "run", "train"]
 
 #: Called after batches: rows done, rows of the epoch, mean loss so far.
 OnBatch: TypeAlias = Callable[[int, int, float], None]
