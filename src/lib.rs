@@ -53,7 +53,8 @@ mod python;
 
 pub use error::{Error, Result};
 pub use network::{
-    BatchReport, Counters, EpochOptions, EpochReport, LayerTables, Mode, Network, Progress,
+    BatchReport, Counters, EpochOptions, EpochReport, LayerTables, Mode, Network, NewLabels,
+    Progress,
 };
 pub use phases::{Phase, Phases};
 pub use rules::Memory;

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from slide_rs import _core, checks, defaults, document, evaluation, prediction, report, training
 from slide_rs.archives import of_network
-from slide_rs.arrays import Features, features, n_rows
+from slide_rs.arrays import features, n_rows
 from slide_rs.callbacks import Callback
 from slide_rs.callbacks import chosen as chosen_callbacks
 from slide_rs.config import NetworkConfig
 from slide_rs.engine import queries, recall
+from slide_rs.growth import GrowingNetwork
 from slide_rs.history import BatchReport, History
-from slide_rs.labels import Targets, check_grades, pattern, targets, weights
+from slide_rs.labels import check_grades, pattern, weights
 from slide_rs.layers import Layer, check_sampler
 from slide_rs.memory import BATCH, MemoryEstimate, limit, of_config
 from slide_rs.optim import Optimizer
@@ -32,7 +33,7 @@ __all__ = ["Network", "load"]
 METRICS = ("p@1", "p@3", "p@5", "ndcg@5")
 
 
-class Network:
+class Network(GrowingNetwork):
     """A network with a sparse input and a very wide, sampled output.
 
     Parameters
@@ -90,10 +91,6 @@ class Network:
         self._history = History()
         # The engine filled in what the user left to rule, so this is kept and not the user's.
         self._config = NetworkConfig.from_json(core.config)
-
-    @property
-    def _units(self) -> int:
-        return self._config.output.units
 
     @property
     def config(self) -> NetworkConfig:
@@ -351,14 +348,6 @@ class Network:
         if k > self._units:
             raise ValueError(f"k: found {k}, wanted at most {self._units}, the number of labels")
         return k
-
-    def _pair(
-        self, X: object, Y: object, names: tuple[str, str], copy: bool
-    ) -> tuple[Features, Targets]:
-        x = features(X, self._config.input.in_features, name=names[0], copy=copy)
-        if not n_rows(x):
-            raise ValueError(f"{names[0]}: found 0 rows, wanted at least 1")
-        return x, targets(Y, self._units, n_rows(x), name=names[1], copy=copy)
 
 
 def load(path: str | os.PathLike[str], threads: int | None = None) -> Network:

@@ -3,6 +3,7 @@
 
 mod epoch;
 mod exact;
+mod grow;
 mod observe;
 mod predict;
 mod recall;
@@ -22,6 +23,7 @@ use crate::simd::Kernels;
 use crate::tape::{BLOCK, LayerTape, Tape};
 
 pub use epoch::{EpochOptions, EpochReport, Progress};
+pub use grow::NewLabels;
 pub use observe::LayerTables;
 pub use predict::Mode;
 pub use step::BatchReport;
@@ -272,6 +274,12 @@ impl Network {
     /// Starts a run of `total` optimiser steps: warm-up, then decay to its end.
     pub const fn begin_run(&mut self, total: u64) {
         self.counters.run = Run { start: self.counters.steps, total: Some(total) };
+    }
+
+    /// Goes on at the full learning rate, with no end in sight: after the warm-up of the first steps
+    /// of the network it stays, unless it goes down in steps.
+    pub fn begin_stream(&mut self) {
+        self.counters.run = Run::default();
     }
 
     /// Inserts every row that moved into the hash tables again.

@@ -1,7 +1,7 @@
 //! The network as a Python class.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::ThreadId;
 
@@ -12,7 +12,7 @@ use pyo3::types::PyDict;
 use crate::config::{NetworkConfig, SamplerConfig, TablesConfig};
 use crate::error::{Error, Result};
 use crate::io::model;
-use crate::network::{EpochOptions, LayerTables, Mode, Network};
+use crate::network::{EpochOptions, LayerTables, Mode, Network, NewLabels};
 use crate::tape::BLOCK;
 
 use super::arrays::{FeatureArrays, Pattern, TargetArrays};
@@ -30,7 +30,8 @@ pub(super) struct PyNetwork {
     pub(super) pool: Pool,
     config: Mutex<String>,
     features: usize,
-    units: usize,
+    /// Labels at the end of the last call; what was checked by it is checked again inside of one.
+    pub(super) units: AtomicUsize,
 }
 
 type Arrays<'py> = (Bound<'py, PyArray2<i32>>, Bound<'py, PyArray2<f32>>);
@@ -49,12 +50,20 @@ impl PyNetwork {
         Ok(Self {
             config: Mutex::new(config.to_json()),
             features: config.input.features,
-            units: config.output.units,
+            units: AtomicUsize::new(config.output.units),
             steps: AtomicU64::new(network.counters().steps),
             inner: Mutex::new(network),
             owner: Mutex::new(None),
             pool,
         })
+    }
+
+    fn units(&self) -> usize {
+        self.units.load(Ordering::Relaxed)
+    }
+
+    fn reconfigure(&self, config: String) {
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
     }
 }
 
@@ -97,10 +106,13 @@ impl PyNetwork {
         self.run(py, |network, _| model::save(network, &path, include_optimizer), None)
     }
 
-    /// Starts a run of that many steps.
-    fn begin_fit(&self, py: Python<'_>, total_steps: u64) -> PyResult<()> {
+    /// Starts a run of that many steps, or goes on with no end in sight.
+    fn begin_fit(&self, py: Python<'_>, total_steps: Option<u64>) -> PyResult<()> {
         let begin = |network: &mut Network, _: &Watch| {
-            network.begin_run(total_steps);
+            match total_steps {
+                Some(total) => network.begin_run(total),
+                None => network.begin_stream(),
+            }
             Ok(())
         };
         self.run(py, begin, None)
@@ -115,7 +127,7 @@ impl PyNetwork {
         y: TargetArrays<'py>,
         weight: Option<PyReadonlyArray1<'py, f32>>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let (x, y) = (x.view(self.features)?, y.view(self.units, weight.as_ref())?);
+        let (x, y) = (x.view(self.features)?, y.view(self.units(), weight.as_ref())?);
         let options = EpochOptions { batch_size: usize::MAX, shuffle: false, rows: None };
         let step =
             |network: &mut Network, _: &Watch| network.train_epoch(&x, &y, options, |_| true);
@@ -145,7 +157,7 @@ impl PyNetwork {
             let (low, high) = (1, usize::MAX);
             return Err(Error::Range { name: "batch_size", found: 0, low, high }.into());
         }
-        let (x, y) = (x.view(self.features)?, y.view(self.units, weight.as_ref())?);
+        let (x, y) = (x.view(self.features)?, y.view(self.units(), weight.as_ref())?);
         let rows = rows.as_ref().map(|rows| rows.as_slice()).transpose()?;
         let options = EpochOptions { batch_size, shuffle, rows };
         let train = |network: &mut Network, watch: &Watch| {
@@ -213,7 +225,8 @@ impl PyNetwork {
         x: FeatureArrays<'py>,
         candidates: Pattern<'py>,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
-        let (x, candidates) = (x.view(self.features)?, candidates.view("candidates", self.units)?);
+        let (x, candidates) =
+            (x.view(self.features)?, candidates.view("candidates", self.units())?);
         let score =
             |network: &mut Network, watch: &Watch| network.score(&x, &candidates, || watch.go_on());
         Ok(self.run(py, score, None)?.into_pyarray(py))
@@ -228,7 +241,8 @@ impl PyNetwork {
         let x = x.view(self.features)?;
         let score = |network: &mut Network, watch: &Watch| network.scores(&x, || watch.go_on());
         let scores = self.run(py, score, None)?;
-        scores.into_pyarray(py).reshape([x.len(), self.units])
+        let units = scores.len() / x.len().max(1);
+        scores.into_pyarray(py).reshape([x.len(), units])
     }
 
     /// The mean share of the exact best `k` labels of a row that the sampler finds.
@@ -314,8 +328,49 @@ impl PyNetwork {
             network.set_sampler(sampler)?;
             Ok(network.config().to_json())
         };
-        let config = self.run(py, set, None)?;
-        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        self.reconfigure(self.run(py, set, None)?);
+        Ok(())
+    }
+
+    /// Adds labels behind those there are.
+    #[pyo3(signature = (count, init, x=None, y=None))]
+    fn add_labels<'py>(
+        &self,
+        py: Python<'py>,
+        count: usize,
+        init: &str,
+        x: Option<FeatureArrays<'py>>,
+        y: Option<Pattern<'py>>,
+    ) -> PyResult<()> {
+        let x = x.as_ref().map(|x| x.view(self.features)).transpose()?;
+        let units = self.units().saturating_add(count);
+        let y = y.as_ref().map(|y| y.view("Y", units)).transpose()?;
+        let init = match (init, &x, &y) {
+            ("zeros", None, None) => NewLabels::Zeros,
+            ("random", None, None) => NewLabels::Random,
+            ("mean_of_inputs", Some(x), Some(y)) => NewLabels::MeanOfInputs(x, y),
+            (other, ..) => {
+                let wanted = "\"zeros\" or \"random\", or \"mean_of_inputs\" with X and Y";
+                let found = format!("{other:?}");
+                return Err(Error::Config { name: "init", found, wanted }.into());
+            }
+        };
+        let add = |network: &mut Network, watch: &Watch| {
+            network.add_labels(count, init, || watch.go_on())?;
+            Ok(network.config().to_json())
+        };
+        self.reconfigure(self.run(py, add, None)?);
+        Ok(())
+    }
+
+    /// Removes the labels that are not `kept`, and numbers the others anew.
+    fn remove_labels(&self, py: Python<'_>, kept: PyReadonlyArray1<'_, bool>) -> PyResult<()> {
+        let kept = kept.as_slice()?;
+        let remove = |network: &mut Network, _: &Watch| {
+            network.remove_labels(kept)?;
+            Ok(network.config().to_json())
+        };
+        self.reconfigure(self.run(py, remove, None)?);
         Ok(())
     }
 
