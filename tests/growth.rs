@@ -9,6 +9,7 @@ use slide_rs::config::{
     Activation, AdamMode, BucketPolicy, FamilyConfig, LshConfig, NetworkConfig, OptimizerConfig,
     SamplerConfig, TablesConfig,
 };
+use slide_rs::lsh::Index;
 use slide_rs::optim::Param;
 use slide_rs::sparse::{IdLists, Indices};
 use slide_rs::{Mode, Network, NewLabels};
@@ -146,7 +147,7 @@ fn state(network: &Network) -> (Vec<Vec<u32>>, Vec<Vec<u32>>) {
         param.moments().iter().map(bits).collect::<Vec<_>>()
     });
     let mut buckets = vec![];
-    if let Some(tables) = network.output().sampler().index().map(|index| index.tables()) {
+    if let Some(tables) = network.output().sampler().index().map(Index::tables) {
         for table in 0..tables.n_tables() {
             let codes = 0..tables.n_buckets() as u32;
             buckets.extend(codes.map(|code| tables.bucket(table, code as u16).to_vec()));
@@ -162,7 +163,7 @@ fn predictions(network: &mut Network, data: &Data) -> Vec<(Vec<i32>, Vec<u32>)> 
         let (ids, scores) = network.predict(&features(data), (3, mode), || true).unwrap();
         (ids, scores.into_iter().map(f32::to_bits).collect())
     };
-    modes[..1 + usize::from(hashed)].iter().map(of_mode).collect()
+    modes[..=usize::from(hashed)].iter().map(of_mode).collect()
 }
 
 /// Both go on as one.

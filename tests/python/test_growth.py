@@ -185,7 +185,7 @@ def test_sparse_rows_and_labels_serve_as_lists_do(fitted: sr.Network, rows: Rows
 
 def test_passes_keep_the_rate_of_the_optimizer_and_fits_do_not(rows: Rows) -> None:
     x, y = rows
-    adam = optim.Adam(lr=0.01, schedule=schedules.Cosine(warmup=5))
+    adam = optim.Adam(lr=0.01, schedule=schedules.WarmupCosine(warmup=5))
     net = network(SAMPLERS["full"], LABELS, optimizer=adam)
     rate = np.float32(0.01)
     # Four steps of the warm-up, then the fifth, and no other warm-up.
@@ -299,3 +299,14 @@ def test_an_ensemble_says_what_to_do_instead() -> None:
     for change in (model.add_labels, model.remove_labels, model.partial_fit):
         with pytest.raises(NotImplementedError, match="fit a new Ensemble on all data"):
             change(1)
+
+
+def test_racing_networks_grow_too(rows: Rows) -> None:
+    x, y = rows
+    net = network(SAMPLERS["lsh"], update="hogwild", threads=1)
+    net.add_labels(LABELS - OLD)
+    losses = [net.partial_fit(x, y, batch_size=64).loss for _ in range(2)]
+    assert losses[1] < losses[0]
+    net.remove_labels(range(OLD, LABELS))
+    known = y < OLD
+    assert net.partial_fit(x[known], y[known], batch_size=64).loss < losses[0]
