@@ -54,7 +54,7 @@ mod python;
 pub use error::{Error, Result};
 pub use network::{
     BatchReport, Counters, Cursor, EpochOptions, EpochReport, LayerState, LayerTables, Mode,
-    Network, Progress,
+    Network, NewLabels, Progress,
 };
 pub use phases::{Phase, Phases};
 pub use rules::Memory;

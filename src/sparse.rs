@@ -125,6 +125,12 @@ impl<'a> IdLists<'a> {
         self.len() == 0
     }
 
+    /// Ids are below this.
+    #[must_use]
+    pub const fn columns(&self) -> usize {
+        self.columns
+    }
+
     /// Number of ids in all rows together.
     #[must_use]
     pub fn nnz(&self) -> usize {

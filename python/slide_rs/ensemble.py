@@ -27,6 +27,7 @@ from slide_rs.callbacks import Callback
 from slide_rs.callbacks import chosen as chosen_callbacks
 from slide_rs.checkpoints import savers
 from slide_rs.config import NetworkConfig
+from slide_rs.growth import FixedLabels
 from slide_rs.history import History
 from slide_rs.labels import Labels, Targets, check_grades, pattern, targets, weights
 from slide_rs.layers import Layer
@@ -41,7 +42,7 @@ from slide_rs.topk import TopK
 __all__ = ["Ensemble"]
 
 
-class Ensemble:
+class Ensemble(FixedLabels):
     """Networks of different seeds that propose labels together, and a ranker that orders these.
 
     The networks are averaged (Lakshminarayanan et al., "Simple and scalable predictive uncertainty

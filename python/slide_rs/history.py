@@ -18,7 +18,7 @@ PLOTS_IN_ROW = 4
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """What one training step did.
+    """What one training step did, or one pass of ``partial_fit``.
 
     Examples
     --------
@@ -26,11 +26,11 @@ class BatchReport:
     2.3
     """
 
-    #: Mean over the batch.
+    #: Mean over the rows.
     loss: float
     #: Mean share of the outputs that were computed.
     active_fraction: float
-    #: Learning rate of the step.
+    #: Learning rate of the (last) step.
     lr: float
 
 

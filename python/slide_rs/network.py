@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slide_rs import _core, checks, document, evaluation, prediction, report, streaming, training
-from slide_rs.arrays import Features, features, n_rows
+from slide_rs.arrays import features, n_rows
 from slide_rs.callbacks import Callback
 from slide_rs.callbacks import chosen as chosen_callbacks
 from slide_rs.checkpoints import read as read_checkpoint
 from slide_rs.config import NetworkConfig
 from slide_rs.course import Course
 from slide_rs.engine import queries, recall
+from slide_rs.growth import GrowingNetwork
 from slide_rs.history import BatchReport, History
-from slide_rs.labels import Targets, check_grades, pattern, targets, weights
+from slide_rs.labels import check_grades, pattern, weights
 from slide_rs.layers import Layer, check_sampler
 from slide_rs.memory import BATCH, MemoryEstimate, limit, of_config
 from slide_rs.optim import Optimizer
@@ -31,7 +32,7 @@ __all__ = ["Network"]
 METRICS = ("p@1", "p@3", "p@5", "ndcg@5")
 
 
-class Network:
+class Network(GrowingNetwork):
     """A network with a sparse input and a very wide, sampled output.
 
     Parameters
@@ -91,10 +92,6 @@ class Network:
         self._course: Course | None = None
         # The engine filled in what the user left to rule, so this is kept and not the user's.
         self._config = NetworkConfig.from_json(core.config)
-
-    @property
-    def _units(self) -> int:
-        return self._config.output.units
 
     @property
     def config(self) -> NetworkConfig:
@@ -362,11 +359,3 @@ class Network:
         if k > self._units:
             raise ValueError(f"k: found {k}, wanted at most {self._units}, the number of labels")
         return k
-
-    def _pair(
-        self, X: object, Y: object, names: tuple[str, str], copy: bool
-    ) -> tuple[Features, Targets]:
-        x = features(X, self._config.input.in_features, name=names[0], copy=copy)
-        if not n_rows(x):
-            raise ValueError(f"{names[0]}: found 0 rows, wanted at least 1")
-        return x, targets(Y, self._units, n_rows(x), name=names[1], copy=copy)

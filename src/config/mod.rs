@@ -6,6 +6,7 @@
 mod check;
 mod functions;
 mod optim;
+mod resize;
 mod sampler;
 mod tables;
 

@@ -5,6 +5,7 @@ mod dense;
 mod exact;
 mod few;
 mod full;
+mod grow;
 mod hidden;
 mod inputs;
 mod logits;

@@ -32,12 +32,12 @@ pub struct Sampled {
     pub(super) scratch: PerThread<Scratch>,
     /// Room for exact products; taken by one block at a time.
     pub(super) rooms: PerThread<Room>,
-    sums: Option<SharedSums>,
+    pub(super) sums: Option<SharedSums>,
     activation: Activation,
     norm: f32,
     /// Euclidean norm of the inputs, where it is known.
     pub(super) input_norm: f32,
-    number: u64,
+    pub(super) number: u64,
 }
 
 /// What a layer is made from, beside its own configuration.
@@ -364,4 +364,4 @@ const fn is_full(sampler: &SamplerConfig) -> bool {
 }
 
 /// Small against the hidden vector's norm: at the start all logits are about equal.
-const INITIAL: f32 = 0.05;
+pub(super) const INITIAL: f32 = 0.05;

@@ -52,6 +52,28 @@ impl Index {
         }
     }
 
+    /// Goes on from the index of a layer whose row `sources[id]` is row `id` here, where that names
+    /// one: such rows keep their codes, and only the others and those that had moved wait to be
+    /// hashed. Where the number of rows changes the functions, all wait.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such row.
+    pub fn take_over(&mut self, old: Self, sources: &[Option<u32>]) {
+        self.wanted = old.wanted;
+        if self.hash.bits() != old.hash.bits() {
+            return;
+        }
+        self.tables.take_over(&old.tables, sources);
+        for (id, source) in (0..).zip(sources) {
+            if let Some(from) = source.map(|source| old.stripes.slot(source) as usize) {
+                let to = self.stripes.slot(id) as usize;
+                (self.moved[to], self.lengths[to]) = (old.moved[from], old.lengths[from]);
+            }
+        }
+        (self.hash, self.built, self.transform) = (old.hash, old.built, old.transform);
+    }
+
     /// Says how long queries are, from the next refresh on; else they are taken to have length 1.
     pub const fn expect(&mut self, length: f32) {
         self.transform.expect(length);
@@ -184,7 +206,7 @@ impl Index {
     /// What is done to a row may depend on all others (its mean, their largest length); then all
     /// are hashed when one moved.
     pub fn refresh(&mut self, kernels: &Kernels, weights: &Param, bias: Option<&Param>) {
-        if !self.moved.contains(&true) {
+        if !self.moved.contains(&true) && !self.tables.is_waiting() {
             return;
         }
         if self.built != self.wanted {

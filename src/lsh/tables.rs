@@ -118,6 +118,29 @@ impl HashTables {
         self.codes.shards_mut()
     }
 
+    /// Takes over the codes of another layer's rows, and which of them were removed: row `id` those
+    /// of row `sources[id]`, where that names one. Both have the same functions. The tables are as
+    /// before until they are built.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such row.
+    pub fn take_over(&mut self, other: &Self, sources: &[Option<u32>]) {
+        self.overlay.waiting = true;
+        let stripes = self.stripes;
+        self.codes.take_over(&other.codes, sources);
+        for (id, source) in (0..).zip(sources) {
+            let removed = source.is_some_and(|old| other.removed[other.stripes.slot(old) as usize]);
+            self.removed[stripes.slot(id) as usize] = removed;
+        }
+    }
+
+    /// Whether codes wait for a build.
+    #[must_use]
+    pub const fn is_waiting(&self) -> bool {
+        self.overlay.waiting
+    }
+
     /// The codes by which row `id` was inserted, one a table.
     pub fn codes_of(&self, id: u32) -> impl Iterator<Item = u16> {
         self.codes.of(id)

@@ -3,6 +3,7 @@
 
 mod epoch;
 mod exact;
+mod grow;
 mod observe;
 mod predict;
 mod recall;
@@ -23,6 +24,7 @@ use crate::simd::Kernels;
 use crate::tape::{BLOCK, LayerTape, Tape};
 
 pub use epoch::{Cursor, EpochOptions, EpochReport, Progress};
+pub use grow::NewLabels;
 pub use observe::LayerTables;
 pub use predict::Mode;
 pub use state::LayerState;
@@ -292,6 +294,12 @@ impl Network {
         }
         self.rate_factor = factor;
         Ok(())
+    }
+
+    /// Goes on at the full learning rate, with no end in sight: after the warm-up of the first steps
+    /// of the network it stays, unless it goes down in steps.
+    pub fn begin_stream(&mut self) {
+        self.counters.run = Run::default();
     }
 
     /// Inserts every row that moved into the hash tables again.

@@ -91,6 +91,11 @@ impl Network {
             let (found, wanted) = (format!("{} rows", candidates.len()), format!("{}", x.len()));
             return Err(Error::Shape { name: "candidates", found, wanted });
         }
+        let (columns, units) = (candidates.columns(), self.output.units());
+        if columns != units {
+            let (found, wanted) = (format!("{columns} labels"), format!("{units} labels"));
+            return Err(Error::Shape { name: "candidates", found, wanted });
+        }
         self.ready();
         let mut scores = Vec::with_capacity(candidates.nnz());
         let mut error = None;

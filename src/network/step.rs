@@ -46,7 +46,7 @@ impl Network {
         y: &Targets<'_>,
         rows: &[u32],
     ) -> Result<BatchReport> {
-        check_rows(x, y, rows)?;
+        check_rows(x, y, rows, self.output.units())?;
         self.prepare(rows.len());
         let Counters { steps: step, updates, run, .. } = self.counters;
         let factor = run.factor(&self.config.schedule, step) * self.rate_factor;
@@ -314,8 +314,12 @@ fn batch_inputs<'a>(tapes: &'a [Tape], layers: &'a [LayerRoom], layer: usize) ->
     }
 }
 
-fn check_rows(x: &Features<'_>, y: &Targets<'_>, rows: &[u32]) -> Result<()> {
-    let n = x.len();
+fn check_rows(x: &Features<'_>, y: &Targets<'_>, rows: &[u32], units: usize) -> Result<()> {
+    let (n, columns) = (x.len(), y.labels().columns());
+    if columns != units {
+        let (found, wanted) = (format!("{columns} labels"), format!("{units} labels"));
+        return Err(Error::Shape { name: "Y", found, wanted });
+    }
     if y.len() != n {
         let (found, wanted) = (format!("{} rows", y.len()), format!("{n} (as X)"));
         return Err(Error::Shape { name: "Y", found, wanted });

@@ -61,6 +61,21 @@ impl Param {
         Self { weights, moments, stamps }
     }
 
+    /// As many rows as there are `sources`: each a copy of the row it names with what is remembered
+    /// of it, and zeros where it names none. Every row must be up to date
+    /// ([`Optimizer::flush`](super::Optimizer::flush)).
+    ///
+    /// # Panics
+    ///
+    /// If there is no such row.
+    #[must_use]
+    pub fn picked(&self, sources: &[Option<u32>]) -> Self {
+        let weights = self.weights.picked(sources);
+        let moments = self.moments.iter().map(|(name, rows)| (*name, rows.picked(sources)));
+        let slots = if self.stamps.is_empty() { 0 } else { weights.stripes().slots() };
+        Self { moments: moments.collect(), stamps: vec![0; slots], weights }
+    }
+
     /// The weights.
     #[must_use]
     pub const fn weights(&self) -> &Rows {

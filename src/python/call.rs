@@ -92,6 +92,7 @@ impl PyNetwork {
             let mut guard = self.lock()?;
             let result = work(&mut guard);
             self.steps.store(guard.counters().steps, Ordering::Relaxed);
+            self.units.store(guard.output().units(), Ordering::Relaxed);
             *self.owner() = None;
             drop(guard);
             result

@@ -5,6 +5,7 @@ mod arrays;
 mod call;
 mod error;
 mod io;
+mod labels;
 mod network;
 mod optim;
 mod pool;

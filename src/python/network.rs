@@ -1,7 +1,7 @@
 //! The network as a Python class.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::ThreadId;
 
@@ -12,10 +12,11 @@ use pyo3::types::PyDict;
 use crate::config::{NetworkConfig, SamplerConfig, TablesConfig};
 use crate::error::{Error, Result};
 use crate::io::model;
-use crate::network::{EpochOptions, LayerTables, Mode, Network};
+use crate::network::{EpochOptions, Mode, Network};
 use crate::tape::BLOCK;
 
 use super::arrays::{FeatureArrays, Pattern, TargetArrays};
+use super::labels::new_labels;
 use super::pool::Pool;
 use super::reports;
 use super::watch::Watch;
@@ -32,7 +33,8 @@ pub(super) struct PyNetwork {
     pub(super) pool: Pool,
     config: Mutex<String>,
     features: usize,
-    units: usize,
+    /// Labels at the end of the last call; what was checked by it is checked again inside of one.
+    pub(super) units: AtomicUsize,
     /// What was said of the course of training in the checkpoint that it was loaded from.
     training: Option<String>,
 }
@@ -53,7 +55,7 @@ impl PyNetwork {
         Ok(Self {
             config: Mutex::new(config.to_json()),
             features: config.input.features,
-            units: config.output.units,
+            units: AtomicUsize::new(config.output.units),
             steps: AtomicU64::new(network.counters().steps),
             rate_factor: AtomicU32::new(1.0_f32.to_bits()),
             inner: Mutex::new(network),
@@ -61,6 +63,14 @@ impl PyNetwork {
             pool,
             training,
         })
+    }
+
+    fn units(&self) -> usize {
+        self.units.load(Ordering::Relaxed)
+    }
+
+    fn reconfigure(&self, config: String) {
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
     }
 }
 
@@ -127,10 +137,13 @@ impl PyNetwork {
         self.training.clone()
     }
 
-    /// Starts a run of that many steps.
-    fn begin_fit(&self, py: Python<'_>, total_steps: u64) -> PyResult<()> {
+    /// Starts a run of that many steps, or goes on with no end in sight.
+    fn begin_fit(&self, py: Python<'_>, total_steps: Option<u64>) -> PyResult<()> {
         let begin = |network: &mut Network, _: &Watch| {
-            network.begin_run(total_steps);
+            match total_steps {
+                Some(total) => network.begin_run(total),
+                None => network.begin_stream(),
+            }
             Ok(())
         };
         self.run(py, begin, None)
@@ -145,7 +158,7 @@ impl PyNetwork {
         y: TargetArrays<'py>,
         weight: Option<PyReadonlyArray1<'py, f32>>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let (x, y) = (x.view(self.features)?, y.view(self.units, weight.as_ref())?);
+        let (x, y) = (x.view(self.features)?, y.view(self.units(), weight.as_ref())?);
         let options = EpochOptions { batch_size: usize::MAX, shuffle: false, rows: None };
         let step =
             |network: &mut Network, _: &Watch| network.train_epoch(&x, &y, options, |_| true);
@@ -179,7 +192,7 @@ impl PyNetwork {
             let (low, high) = (1, usize::MAX);
             return Err(Error::Range { name: "batch_size", found: 0, low, high }.into());
         }
-        let (x, y) = (x.view(self.features)?, y.view(self.units, weight.as_ref())?);
+        let (x, y) = (x.view(self.features)?, y.view(self.units(), weight.as_ref())?);
         let rows = rows.as_ref().map(|rows| rows.as_slice()).transpose()?;
         let options = EpochOptions { batch_size, shuffle, rows };
         let mut cursor = cursor.map(reports::cursor).unwrap_or_default();
@@ -249,7 +262,8 @@ impl PyNetwork {
         x: FeatureArrays<'py>,
         candidates: Pattern<'py>,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
-        let (x, candidates) = (x.view(self.features)?, candidates.view("candidates", self.units)?);
+        let (x, candidates) =
+            (x.view(self.features)?, candidates.view("candidates", self.units())?);
         let score =
             |network: &mut Network, watch: &Watch| network.score(&x, &candidates, || watch.go_on());
         Ok(self.run(py, score, None)?.into_pyarray(py))
@@ -264,7 +278,8 @@ impl PyNetwork {
         let x = x.view(self.features)?;
         let score = |network: &mut Network, watch: &Watch| network.scores(&x, || watch.go_on());
         let scores = self.run(py, score, None)?;
-        scores.into_pyarray(py).reshape([x.len(), self.units])
+        let units = scores.len() / x.len().max(1);
+        scores.into_pyarray(py).reshape([x.len(), units])
     }
 
     /// The mean share of the exact best `k` labels of a row that the sampler finds.
@@ -286,26 +301,7 @@ impl PyNetwork {
 
     /// How full the hash tables of a layer are.
     fn table_stats<'py>(&self, py: Python<'py>, layer: usize) -> PyResult<Bound<'py, PyDict>> {
-        let LayerTables { n_tables, n_hashes, bits, bucket_size, rows, stats } =
-            self.run(py, |network, _| network.table_stats(layer), None)?;
-        let histogram: Vec<i64> = stats.histogram.iter().map(|&n| n as i64).collect();
-        let out = PyDict::new(py);
-        for (name, value) in [
-            ("n_tables", n_tables),
-            ("n_hashes", n_hashes),
-            ("bits", bits),
-            ("bucket_size", bucket_size),
-            ("rows", rows),
-            ("bytes", stats.bytes),
-            ("empty", stats.empty),
-            ("full", stats.full),
-            ("largest", stats.largest),
-        ] {
-            out.set_item(name, value)?;
-        }
-        out.set_item("mean", stats.mean())?;
-        out.set_item("histogram", histogram.into_pyarray(py))?;
-        Ok(out)
+        reports::tables(py, self.run(py, |network, _| network.table_stats(layer), None)?)
     }
 
     /// Where tables as described would rank the exact best label of every row; 0 for nowhere.
@@ -350,8 +346,40 @@ impl PyNetwork {
             network.set_sampler(sampler)?;
             Ok(network.config().to_json())
         };
-        let config = self.run(py, set, None)?;
-        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        self.reconfigure(self.run(py, set, None)?);
+        Ok(())
+    }
+
+    /// Adds labels behind those there are.
+    #[pyo3(signature = (count, init, x=None, y=None))]
+    fn add_labels<'py>(
+        &self,
+        py: Python<'py>,
+        count: usize,
+        init: &str,
+        x: Option<FeatureArrays<'py>>,
+        y: Option<Pattern<'py>>,
+    ) -> PyResult<()> {
+        let x = x.as_ref().map(|x| x.view(self.features)).transpose()?;
+        let units = self.units().saturating_add(count);
+        let y = y.as_ref().map(|y| y.view("Y", units)).transpose()?;
+        let init = new_labels(init, x.as_ref(), y.as_ref())?;
+        let add = |network: &mut Network, watch: &Watch| {
+            network.add_labels(count, init, || watch.go_on())?;
+            Ok(network.config().to_json())
+        };
+        self.reconfigure(self.run(py, add, None)?);
+        Ok(())
+    }
+
+    /// Removes the labels that are not `kept`, and numbers the others anew.
+    fn remove_labels(&self, py: Python<'_>, kept: PyReadonlyArray1<'_, bool>) -> PyResult<()> {
+        let kept = kept.as_slice()?;
+        let remove = |network: &mut Network, _: &Watch| {
+            network.remove_labels(kept)?;
+            Ok(network.config().to_json())
+        };
+        self.reconfigure(self.run(py, remove, None)?);
         Ok(())
     }
 
@@ -364,15 +392,6 @@ impl PyNetwork {
             });
             Ok(copy.collect::<Vec<_>>())
         };
-        let out = PyDict::new(py);
-        for (name, shape, values) in self.run(py, copy, None)? {
-            let values = values.into_pyarray(py);
-            if name.ends_with("bias") {
-                out.set_item(name, values)?;
-            } else {
-                out.set_item(name, values.reshape(shape)?)?;
-            }
-        }
-        Ok(out)
+        reports::weights(py, self.run(py, copy, None)?)
     }
 }

@@ -1,9 +1,10 @@
 //! Reports of the engine as dictionaries.
 
+use numpy::{IntoPyArray, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::network::{Cursor, EpochReport};
+use crate::network::{Cursor, EpochReport, LayerTables};
 use crate::phases::{Phase, Phases};
 
 /// A cursor as Python keeps it: numbers that JSON brings back bit for bit.
@@ -45,5 +46,45 @@ pub(super) fn phases<'py>(py: Python<'py>, phases: &Phases) -> PyResult<Bound<'p
     out.set_item("rows_computed", phases.rows_computed)?;
     out.set_item("rows_read", phases.rows_read)?;
     out.set_item("rows_updated", phases.rows_updated)?;
+    Ok(out)
+}
+
+/// How full the hash tables of a layer are.
+pub(super) fn tables(py: Python<'_>, tables: LayerTables) -> PyResult<Bound<'_, PyDict>> {
+    let LayerTables { n_tables, n_hashes, bits, bucket_size, rows, stats } = tables;
+    let histogram: Vec<i64> = stats.histogram.iter().map(|&n| n as i64).collect();
+    let out = PyDict::new(py);
+    for (name, value) in [
+        ("n_tables", n_tables),
+        ("n_hashes", n_hashes),
+        ("bits", bits),
+        ("bucket_size", bucket_size),
+        ("rows", rows),
+        ("bytes", stats.bytes),
+        ("empty", stats.empty),
+        ("full", stats.full),
+        ("largest", stats.largest),
+    ] {
+        out.set_item(name, value)?;
+    }
+    out.set_item("mean", stats.mean())?;
+    out.set_item("histogram", histogram.into_pyarray(py))?;
+    Ok(out)
+}
+
+/// Parameters by name: biases as vectors, the others as matrices.
+pub(super) fn weights(
+    py: Python<'_>,
+    params: Vec<(String, [usize; 2], Vec<f32>)>,
+) -> PyResult<Bound<'_, PyDict>> {
+    let out = PyDict::new(py);
+    for (name, shape, values) in params {
+        let values = values.into_pyarray(py);
+        if name.ends_with("bias") {
+            out.set_item(name, values)?;
+        } else {
+            out.set_item(name, values.reshape(shape)?)?;
+        }
+    }
     Ok(out)
 }

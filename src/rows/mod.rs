@@ -12,6 +12,7 @@ mod chosen;
 mod lines;
 mod matrix;
 mod numbers;
+mod pick;
 mod shard;
 mod stripes;
 #[cfg(test)]
@@ -104,13 +105,8 @@ impl Rows {
     }
 
     /// Puts back what [`Rows::to_vec`] gave, rounded to the nearest numbers of the type.
-    pub fn assign(&mut self, mut values: impl Iterator<Item = f32>) {
-        let (stripes, width) = (self.stripes, self.width);
-        let mut parts = self.parts_mut();
-        for id in 0..stripes.rows() as u32 {
-            let (shard, local) = Stripes::split(id);
-            parts[shard as usize].assign(local as usize, values.by_ref().take(width));
-        }
+    pub fn assign(&mut self, values: impl Iterator<Item = f32>) {
+        self.assign_rows(0..self.stripes.rows() as u32, values);
     }
 
     /// Where each row lives.

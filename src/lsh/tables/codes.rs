@@ -2,6 +2,8 @@
 //!
 //! A build reads the codes of one table, which lie together; a shard is written by one task.
 
+use rayon::prelude::*;
+
 use crate::rows::{SHARDS, Stripes};
 use crate::simd::LANES;
 
@@ -23,6 +25,22 @@ pub struct ShardCodes<'a> {
 impl Codes {
     pub(super) fn new(stripes: Stripes, n_tables: usize) -> Self {
         Self { stripes, n_tables, all: vec![0; stripes.slots() * n_tables] }
+    }
+
+    /// Takes over the codes of other rows: row `id` those of row `sources[id]`, where that names one.
+    pub(super) fn take_over(&mut self, other: &Self, sources: &[Option<u32>]) {
+        let (stripes, n_tables) = (self.stripes, self.n_tables);
+        let own = self.all.par_chunks_mut((stripes.per_shard() * n_tables).max(1));
+        own.enumerate().for_each(|(shard, codes)| {
+            for (table, column) in codes.chunks_exact_mut(stripes.per_shard()).enumerate() {
+                let ids = (shard..).step_by(SHARDS);
+                for (code, source) in column.iter_mut().zip(ids.map_while(|id| sources.get(id))) {
+                    if let Some((from, local)) = source.map(Stripes::split) {
+                        *code = other.column(from as usize, table)[local as usize];
+                    }
+                }
+            }
+        });
     }
 
     /// The codes of every shard.
