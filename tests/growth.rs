@@ -357,7 +357,8 @@ fn what_does_not_fit_is_refused_and_leaves_the_network_as_it_was() {
     assert_eq!(text, "Y has no row with label 90, but rows of every new label were expected");
     assert!(state(&network) == before, "{name}");
     // Labels that were counted before the network changed.
-    network.add_labels(1, NewLabels::Zeros, || true).unwrap();
+    let kept: Vec<bool> = (0..OLD).map(|id| id > 0).collect();
+    network.remove_labels(&kept).unwrap();
     let (x, y) = (features(&data), targets(&data));
     assert!(refused(network.train_batch(&x, &y, &[0]).map(|_| ())).starts_with("Y has 90 labels"));
     let scored = network.score(&x, y.labels(), || true).map(|_| ());

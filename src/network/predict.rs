@@ -92,8 +92,8 @@ impl Network {
             return Err(Error::Shape { name: "candidates", found, wanted });
         }
         let (columns, units) = (candidates.columns(), self.output.units());
-        if columns != units {
-            let (found, wanted) = (format!("{columns} labels"), format!("{units} labels"));
+        if columns > units {
+            let (found, wanted) = (format!("{columns} labels"), format!("at most {units}"));
             return Err(Error::Shape { name: "candidates", found, wanted });
         }
         self.ready();

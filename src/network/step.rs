@@ -316,8 +316,8 @@ fn batch_inputs<'a>(tapes: &'a [Tape], layers: &'a [LayerRoom], layer: usize) ->
 
 fn check_rows(x: &Features<'_>, y: &Targets<'_>, rows: &[u32], units: usize) -> Result<()> {
     let (n, columns) = (x.len(), y.labels().columns());
-    if columns != units {
-        let (found, wanted) = (format!("{columns} labels"), format!("{units} labels"));
+    if columns > units {
+        let (found, wanted) = (format!("{columns} labels"), format!("at most {units}"));
         return Err(Error::Shape { name: "Y", found, wanted });
     }
     if y.len() != n {
