@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Runs the Python tests against an installed wheel, in an environment of its own.
-# usage: scripts/test_wheel.sh WHEEL REQUIREMENTS
+# Runs the Python tests, or some files of them, against an installed wheel, in an environment of its
+# own.
+# usage: scripts/test_wheel.sh WHEEL REQUIREMENTS [FILE...]
 set -euo pipefail
 wheel=$(realpath "$1")
 requirements=$(realpath "$2")
 root=$(realpath "$(dirname "$0")/..")
+shift 2
+tests=("${@/#/$root/tests/python/}")
 
 outside=$(mktemp -d)
 trap 'rm -rf "$outside"' EXIT
@@ -26,4 +29,4 @@ assert slide_rs.__file__.startswith(sys.prefix), slide_rs.__file__
 print(f"slide_rs {slide_rs.__version__}, NumPy {numpy.__version__}, SciPy {scipy.__version__}")
 PYTHON
 "$python" -m pytest -p no:cacheprovider -c "$root/pyproject.toml" --rootdir "$root" \
-    "$root/tests/python"
+    "${tests[@]:-$root/tests/python}"

@@ -86,14 +86,14 @@ class ModelCheckpoint(Callback):
         def whole(name: str, found: int | None) -> int | None:
             return None if found is None else checks.whole(name, found, 1, checks.MOST)
 
-        self.path = Path(checks.path("path", path))
-        self.every_steps = whole("every_steps", every_steps)
-        self.every_epochs = whole("every_epochs", every_epochs)
-        self.keep = whole("keep", keep)
+        self.path: Path = Path(checks.path("path", path))
+        self.every_steps: int | None = whole("every_steps", every_steps)
+        self.every_epochs: int | None = whole("every_epochs", every_epochs)
+        self.keep: int | None = whole("keep", keep)
         if monitor is not None and not isinstance(monitor, str):
             raise TypeError(f"monitor: found {type(monitor).__name__}, wanted a name or None")
         self.monitor = monitor
-        self.mode = checks.choice("mode", mode, MODES)
+        self.mode: str = checks.choice("mode", mode, MODES)
         self._best, self._best_step = math.nan, -1
 
     @property

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from slide_rs import figures
+
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped, unused-ignore]
     from matplotlib.figure import Figure  # type: ignore[import-not-found, unused-ignore]
@@ -121,16 +123,11 @@ class History(Mapping[str, Sequence[float]]):
         ImportError
             If matplotlib is not there: ``pip install 'slide_rs[plot]'``.
         """
-        try:
-            from matplotlib.figure import Figure
-            from matplotlib.ticker import MaxNLocator  # type: ignore[import-not-found, unused-ignore]
-        except ImportError:
-            raise ImportError(
-                "History.plot needs matplotlib: pip install 'slide_rs[plot]'"
-            ) from None
         wide = max(min(len(self), PLOTS_IN_ROW), 1)
         high = max(math.ceil(len(self) / wide), 1)
-        figure = Figure(figsize=(4 * wide, 3 * high), layout="constrained")
+        figure = figures.figure("History.plot needs", figsize=(4 * wide, 3 * high))
+        from matplotlib.ticker import MaxNLocator
+
         for place, (name, values) in enumerate(self.items()):
             axes = figure.add_subplot(high, wide, place + 1)
             axes.plot(self.epochs, values, marker="o")

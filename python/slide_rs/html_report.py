@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from slide_rs import checks, engine, extras, inspect
+from slide_rs import checks, engine, extras, figures, inspect
 from slide_rs.ensemble import Ensemble
 from slide_rs.network import METRICS, Network
 
@@ -176,7 +176,7 @@ def _curves(told: Told) -> str:
     epochs = [line for line in told if "members" not in line]
     names = dict.fromkeys(name for line in epochs for name in line if name not in _NOT_MEASURED)
     for name in names:
-        axes = inspect.axes(None)
+        axes = figures.axes(None)
         drawn = False
         for member in dict.fromkeys(line.get("member") for line in epochs):
             own = [line for line in epochs if line.get("member") == member]
@@ -203,7 +203,7 @@ def _phases(network: Network) -> str:
     if not found.get("rows_computed") or not total:
         return ""
     rows = [(n, f"{s:.3f}", f"{s / total:.1%}") for n, s in seconds.items() if s]
-    axes = inspect.axes(None)
+    axes = figures.axes(None)
     axes.barh([n for n, *_ in rows][::-1], [seconds[n] for n, *_ in rows][::-1])
     axes.set(xlabel="seconds, summed over threads")
     said = "<p>The last epoch, in seconds summed over threads.</p>\n"

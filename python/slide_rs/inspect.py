@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slide_rs import checks, document, engine, tables
+from slide_rs import checks, document, engine, figures, tables
 from slide_rs.explain import Contribution, explain
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def plot_buckets(net: Network, layer: int = -1, *, ax: Any = None) -> Any:
         Where to draw; new ones when not given.
     """
     stats = table_stats(net, layer)
-    ax = axes(ax)
+    ax = figures.axes(ax)
     labels = ["0", *(_power(place) for place in range(len(stats.histogram)))]
     ax.bar(labels, (stats.empty, *stats.histogram))
     ax.set(
@@ -284,7 +284,7 @@ def plot_retrieval(
         Where to draw; new ones when not given.
     """
     found = retrieval_probability(net, X, bins, pairs, seed=seed)
-    ax = axes(ax)
+    ax = figures.axes(ax)
     degrees = np.degrees(found.angle)
     ax.plot(degrees, found.measured, "o", label="measured")
     if not np.isnan(found.theoretical).all():
@@ -318,7 +318,7 @@ def plot_recall(net: Network, X: object, *, seed: int = 0, ax: Any = None) -> An
     units = net.config.output.units
     computed = np.unique(np.geomspace(1, units, 60).astype(np.int64))
     share = np.searchsorted(np.sort(ranks[ranks > 0]), computed, side="right") / len(ranks)
-    ax = axes(ax)
+    ax = figures.axes(ax)
     ax.plot(computed / units, share, label="hash tables")
     ax.plot(computed / units, computed / units, ":", label="random")
     active = getattr(net.config.output.sampler, "n_active", None)
@@ -327,23 +327,6 @@ def plot_recall(net: Network, X: object, *, seed: int = 0, ax: Any = None) -> An
     ax.set(xscale="log", xlabel="share of the outputs computed", ylabel="recall of the best label")
     ax.legend()
     return ax
-
-
-def axes(ax: Any) -> Any:
-    """Return `ax`, or new axes of matplotlib.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not there: ``pip install 'slide_rs[plot]'``.
-    """
-    if ax is not None:
-        return ax
-    try:
-        from matplotlib.figure import Figure  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        raise ImportError("plots need matplotlib: pip install 'slide_rs[plot]'") from None
-    return Figure(layout="constrained").add_subplot()
 
 
 def _power(place: int) -> str:

@@ -18,18 +18,21 @@ from numpy.typing import ArrayLike, NDArray
 from slide_rs import checks, defaults, prediction, recipe
 from slide_rs.arrays import features, is_compressed
 from slide_rs.classes import Classes
+from slide_rs.history import History
 from slide_rs.labels import weights
+from slide_rs.network import Network
 from slide_rs.samplers import Sampler
 from slide_rs.scaling import Scaling
 from slide_rs.scoring import make_topk_scorer
 from slide_rs.topk import TopK
 
 try:
-    from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.utils import compute_sample_weight
     from sklearn.utils.metaestimators import available_if
     from sklearn.utils.multiclass import check_classification_targets, type_of_target
     from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+    from slide_rs.estimators import BaseEstimator, ClassifierMixin
 except ImportError:
     raise ImportError(
         "slide_rs.sklearn needs scikit-learn: pip install 'slide_rs[sklearn]'"
@@ -55,7 +58,7 @@ def _has_probabilities(estimator: SlideClassifier) -> bool:
     raise AttributeError(f"loss={estimator.loss!r} gives no probabilities, only scores")
 
 
-class SlideClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc, unused-ignore]
+class SlideClassifier(ClassifierMixin, BaseEstimator):
     """A network with a wide, sampled output, as an estimator of scikit-learn.
 
     Parameters
@@ -186,7 +189,7 @@ class SlideClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc, unu
         rule = min(max(round(defaults.STEPS / steps), 4), MOST_EPOCHS)
         epochs = recipe.whole_or_auto("max_iter", self.max_iter, rule)
         target = self._more(y) if going_on else self._begin(X, y, Classes.of(y))
-        self.history_ = self.network_.fit(
+        self.history_: History = self.network_.fit(
             self._scaling.apply(X),
             target,
             epochs,
@@ -329,8 +332,9 @@ class SlideClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc, unu
         target = classes.encode(y)
         scaling = Scaling.of(X, self.scaling)
         network = recipe.network(self.get_params(deep=False), X.shape[1], classes, scaling)
-        self._classes, self.classes_ = classes, classes.names
-        self._scaling, self.network_ = scaling, network
+        self._classes, self._scaling = classes, scaling
+        self.classes_: NDArray[Any] = classes.names
+        self.network_: Network = network
         self.loss_curve_: list[float] = []
         return target
 
@@ -367,7 +371,7 @@ class SlideClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc, unu
 
     def _count(self, losses: Sequence[float]) -> None:
         self.loss_curve_ = [*self.loss_curve_, *losses]
-        self.n_iter_ = len(self.loss_curve_)
+        self.n_iter_: int = len(self.loss_curve_)
 
 
 def _announced(y: Any, classes: ArrayLike | None) -> Classes:

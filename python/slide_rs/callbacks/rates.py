@@ -177,10 +177,10 @@ class ReduceLROnPlateau(_Rate):
         min_lr: float = 0.0,
     ) -> None:
         self._monitor = Monitor.of(monitor, mode, min_delta)
-        self.factor = checks.number("factor", factor, above=0.0, below=1.0)
-        self.patience = checks.whole("patience", patience, 1, checks.MOST)
-        self.cooldown = checks.whole("cooldown", cooldown, 0, checks.MOST)
-        self.min_lr = checks.number("min_lr", min_lr, least=0.0)
+        self.factor: float = checks.number("factor", factor, above=0.0, below=1.0)
+        self.patience: int = checks.whole("patience", patience, 1, checks.MOST)
+        self.cooldown: int = checks.whole("cooldown", cooldown, 0, checks.MOST)
+        self.min_lr: float = checks.number("min_lr", min_lr, least=0.0)
         self._begin()
 
     def _begin(self) -> None:

@@ -75,8 +75,8 @@ class EarlyStopping(Callback):
         restore_best: bool = True,
     ) -> None:
         self._monitor = Monitor.of(monitor, mode, min_delta)
-        self.patience = checks.whole("patience", patience, 1, checks.MOST)
-        self.restore_best = checks.flag("restore_best", restore_best)
+        self.patience: int = checks.whole("patience", patience, 1, checks.MOST)
+        self.restore_best: bool = checks.flag("restore_best", restore_best)
         self._network: Network | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._resumed = False
@@ -84,7 +84,7 @@ class EarlyStopping(Callback):
 
     def _begin(self) -> None:
         self.best: float | None = None
-        self.best_epoch = 0
+        self.best_epoch: int = 0
         self._waited = 0
         # Whether the network is the one that the best epoch left.
         self._is_best = False
@@ -110,7 +110,7 @@ class EarlyStopping(Callback):
             return
         self._waited += 1
         if self._waited >= self.patience:
-            self.stop_training = True
+            self.stop_training: bool = True
             _log.info(
                 "EarlyStopping: %s was best in epoch %d; training ends after epoch %d.",
                 self._monitor.name,
@@ -147,8 +147,8 @@ class EarlyStopping(Callback):
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on counting where `state` was taken."""
-        self.best, self.best_epoch = state["best"], state["best_epoch"]
-        self._waited, self._resumed = state["waited"], True
+        self.best, self.best_epoch = state["best"], int(state["best_epoch"])
+        self._waited, self._resumed = int(state["waited"]), True
 
 
 def _file_in(folder: tempfile.TemporaryDirectory[str]) -> str:

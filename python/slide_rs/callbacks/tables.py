@@ -49,7 +49,7 @@ class HashTableMonitor(Callback):
     """
 
     def __init__(self, every: int = 1) -> None:
-        self.every = checks.whole("every", every, 1, checks.MOST)
+        self.every: int = checks.whole("every", every, 1, checks.MOST)
         self._network: Network | None = None
         self._names: tuple[str, ...] = ()
 

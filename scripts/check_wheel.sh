@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Looks at a wheel as an index and its users would: one binary for all versions of CPython from 3.10
+# on, old enough symbols, a size of less than 5 MB, and a type for every public name.
+# usage: scripts/check_wheel.sh WHEEL REQUIREMENTS
+set -euo pipefail
+wheel=$(realpath "$1")
+requirements=$(realpath "$2")
+
+outside=$(mktemp -d)
+trap 'rm -rf "$outside"' EXIT
+"${PYTHON:-python3}" -m venv "$outside/venv"
+bin=$outside/venv/bin
+"$bin/python" -m pip install --quiet --disable-pip-version-check "$wheel" -r "$requirements"
+cd "$outside"
+unset PYTHONPATH
+
+case $wheel in
+    *-cp310-abi3-*) "$bin/abi3audit" --strict "$wheel" ;;
+    *) echo "$wheel: wanted a wheel for cp310-abi3" >&2; exit 1 ;;
+esac
+"$bin/auditwheel" show "$wheel" | tail -n +2 | head -n 6
+
+bytes=$(stat --format %s "$wheel")
+echo "$bytes bytes"
+if [ "$bytes" -ge 5000000 ]; then
+    echo "wanted less than 5,000,000" >&2
+    exit 1
+fi
+
+"$bin/pyright" --pythonpath "$bin/python" --verifytypes slide_rs --ignoreexternal > types.txt ||
+    { grep -A 2 "error" types.txt >&2; exit 1; }
+grep "completeness" types.txt
+
+# Timed for the log alone: what else runs on a machine decides as well.
+"$bin/python" - <<'PYTHON'
+import subprocess
+import sys
+import time
+
+
+def least(code: str) -> float:
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+before = least("import numpy, scipy.sparse")
+after = least("import numpy, scipy.sparse, slide_rs")
+print(f"import slide_rs: {1000 * (after - before):.0f} ms beyond NumPy and scipy.sparse")
+PYTHON
