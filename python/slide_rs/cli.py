@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from slide_rs import (
     stream_command,
     verbs,
 )
+from slide_rs._core import build_info
 
 __all__ = ["main"]
 
@@ -63,13 +65,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parsed(argv: list[str]) -> argparse.Namespace:
     """Parse, with the options of a file before those of the command line, which win."""
     parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        raise ValueError(_unknown(unknown, arguments, argv[0]))
     path = getattr(arguments, "config", None)
     if path is None:
         return arguments
     verb, *given = argv
     options = options_file.as_arguments(options_file.read(path), arguments.own, path)
     return parser.parse_args([verb, *options, *given])
+
+
+def _unknown(unknown: list[str], arguments: argparse.Namespace, verb: str) -> str:
+    """Say what was not understood, and what may have been meant."""
+    options = [f"--{name.replace('_', '-')}" for name in vars(arguments)]
+    near = difflib.get_close_matches(unknown[0], options, n=1)
+    if near:
+        hint = f"did you mean {near[0]}?"
+    elif getattr(arguments, "stream", False) and not unknown[0].startswith("-"):
+        hint = "a pattern of files stands in quotes: 'train-*.txt'"
+    else:
+        hint = f"slide-rs {verb} --help lists the options"
+    return f"unrecognized arguments: {' '.join(unknown)} ({hint})"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -84,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="slide-rs", description="Networks with very many outputs, trained on CPUs."
     )
+    version = build_info()["version"]
+    parser.add_argument("--version", action="version", version=f"slide-rs {version}")
     known = parser.add_subparsers(required=True)
     _add_train(known.add_parser("train", help="train a network on an XMC file"))
     _add_evaluate(known.add_parser("evaluate", help="compare a model's answers with a file"))
@@ -121,7 +140,7 @@ def _add_train(verb: argparse.ArgumentParser) -> None:
         "--members",
         type=int,
         metavar="N",
-        help="networks of different seeds that decide together; 3, or 1 where they are large",
+        help="networks of different seeds that decide together; 2, or 1 where they are large",
     )
     verb.add_argument(
         "--no-ranker",

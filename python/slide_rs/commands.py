@@ -45,6 +45,7 @@ __all__ = [
     "check_train",
     "chosen_sampler",
     "evaluate",
+    "keep_model",
     "predict",
     "read_pair",
     "stack",
@@ -104,10 +105,8 @@ def train(arguments: Namespace) -> int:
     except KeyboardInterrupt:
         code = INTERRUPTED
     if arguments.out:
-        if alone:
-            model.members[0].save(arguments.out)
-        else:
-            model.save(arguments.out)
+        saved: Network | Ensemble = model.members[0] if alone else model
+        keep_model(saved, arguments.out, broken_off=code == INTERRUPTED)
     if arguments.report:
         rows = None
         if valid is not None:
@@ -118,6 +117,17 @@ def train(arguments: Namespace) -> int:
             )
         html_report.write(arguments.report, model.members[0] if alone else model, rows, lines.told)
     return code
+
+
+def keep_model(model: Network | Ensemble, path: str, *, broken_off: bool) -> None:
+    """Save a model; one whose training was broken off takes the place of none that is there."""
+    if not broken_off:
+        model.save(path)
+        return
+    if os.path.exists(path):
+        path += ".interrupted"
+    model.save(path)
+    print(f"slide-rs: interrupted; what was trained is in {path}: {model!r}", file=sys.stderr)
 
 
 def evaluate(arguments: Namespace) -> int:

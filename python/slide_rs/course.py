@@ -19,9 +19,19 @@ if TYPE_CHECKING:
     from slide_rs.callbacks import Callback
     from slide_rs.training import Plan
 
-__all__ = ["Course", "Stamp"]
+__all__ = ["BROKEN", "RESUMED", "RUNNING", "Course", "Stamp"]
 
 _FORMAT = 1
+#: Why a network may not be changed: another step would make its run another one.
+RESUMED = (
+    "found a run that was resumed and has not ended, wanted `fit` with its data first, or the "
+    "network as it is in the checkpoint, by slide_rs.load"
+)
+RUNNING = "found a fit that is running, wanted it to end first"
+BROKEN = (
+    "found a resumed run that was broken off, wanted Network.resume of its checkpoints once more, "
+    "or the network as it is in one, by slide_rs.load"
+)
 #: What writes checkpoints has a state, but no say in the course of training.
 _KEEPER = "ModelCheckpoint"
 #: Numbers that are summed up at a time, so that what is made on the way stays small.
@@ -141,8 +151,19 @@ class Course:
             course = cls(**{**found, "data": Stamp(**found["data"])})
             if course.cursor is not None:
                 course.cursor = tuple(course.cursor)
+            epochs, batch_size, epoch, steps = (
+                int(x) for x in (course.epochs, course.batch_size, course.epoch, course.steps)
+            )
+            if min(epochs, batch_size) < 1 or not 1 <= epoch <= epochs + 1 or steps < 0:
+                raise ValueError(
+                    f"epoch {epoch} of {epochs}, {steps} steps, batches of {batch_size}"
+                )
+            course.seconds = float(course.seconds)
+            course.history = {
+                name: [float(x) for x in values] for name, values in course.history.items()
+            }
             return course
-        except (AttributeError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"the course of its training is damaged: {error}") from None
 
     def sizes(self, epochs: int | None, batch_size: int | None) -> tuple[int, int]:
@@ -160,6 +181,13 @@ class Course:
         ):
             if found != wanted:
                 raise ValueError(f"{name}: found {found}, wanted {wanted} as in the checkpoint")
+        measured = any(name.startswith("val_") for name in self.history)
+        if self.history and measured != (plan.validate is not None):
+            texts = ("None", "rows") if measured else ("rows", "None")
+            raise ValueError(
+                f"validation_data: found {texts[0]}, wanted {texts[1]} as in the run of the "
+                "checkpoint"
+            )
         data.check(self.data)
         if steps != self.steps:
             raise ValueError(
@@ -172,7 +200,8 @@ class Course:
                 there.remove(name)
             elif state and name != _KEEPER:
                 raise ValueError(
-                    f"callbacks: found no {name} more, wanted one: the checkpoint holds its state"
+                    f"callbacks: found no {name}, wanted one as in the run of the checkpoint, "
+                    "which keeps its state; on the command line give its option again"
                 )
 
     def give_back(self, history: History, callbacks: Sequence[Callback]) -> None:

@@ -349,7 +349,17 @@ class Ensemble(FixedLabels):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one file: the networks without the optimiser's state, the ranker, calibration."""
+        for i, member in enumerate(self._members):
+            if member._units != self.config.output.units or member._units != self._fitted_units():
+                raise ValueError(
+                    f"members[{i}]: found {member._units} labels, wanted as many as when the "
+                    "ensemble was fitted: labels of its members must not come or go"
+                )
         bundle.save(self._parts(), path)
+
+    def _fitted_units(self) -> int:
+        ranked = self._classifiers
+        return self.config.output.units if ranked is None else ranked.n_labels
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], threads: int | None = None) -> Ensemble:

@@ -33,6 +33,13 @@ class GrowingNetwork:
 
     _core: _core.Network
     _config: NetworkConfig
+    #: Why it may not be changed now; None where it may.
+    _held: str | None
+
+    def _may(self, method: str) -> None:
+        """Refuse to change a network in the middle of a run, which would become another one."""
+        if self._held is not None:
+            raise RuntimeError(f"{method}: {self._held}")
 
     @property
     def _units(self) -> int:
@@ -88,6 +95,7 @@ class GrowingNetwork:
         >>> net.config.output.units
         4
         """
+        self._may("add_labels")
         old = self._units
         most = checks.MOST - old
         number = checks.whole("count", count, 1, most)
@@ -137,6 +145,7 @@ class GrowingNetwork:
         >>> net.remove_labels([1])
         array([ 0, -1,  1,  2], dtype=int32)
         """
+        self._may("remove_labels")
         units = self._units
         kept = np.ones(units, dtype=np.bool_)
         for label in _ids(ids):
@@ -197,6 +206,7 @@ class GrowingNetwork:
         >>> losses[-1] < losses[0]
         True
         """
+        self._may("partial_fit")
         x, y = self._pair(X, Y, ("X", "Y"), copy)
         check_grades(y, self._config.loss)
         weight = weights(sample_weight, n_rows(x), copy=copy)

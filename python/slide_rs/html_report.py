@@ -165,7 +165,6 @@ def _tables(members: Sequence[Network]) -> str:
         for layer, name in enumerate(engine.hashed_layers(member)):
             texts.append(f"network {i + 1}, {inspect.table_stats(member, layer)}")
             axes = inspect.plot_buckets(member, layer)
-            axes.tick_params(axis="x", rotation=45)
             pictures.append((f"Buckets of network {i + 1}, {name}", axes.figure))
     return _code("\n".join(texts)) + _pictures(pictures) if texts else ""
 

@@ -256,6 +256,7 @@ def plot_buckets(net: Network, layer: int = -1, *, ax: Any = None) -> Any:
     ax = figures.axes(ax)
     labels = ["0", *(_power(place) for place in range(len(stats.histogram)))]
     ax.bar(labels, (stats.empty, *stats.histogram))
+    ax.tick_params(axis="x", rotation=45)
     ax.set(
         title=f"{stats.layer}: {stats.n_tables} tables of {1 << stats.bits:,} buckets",
         xlabel="rows in a bucket",

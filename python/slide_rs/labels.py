@@ -49,8 +49,8 @@ def labels(
     ----------
     y : CSR matrix or array, list of lists, integer vector, or padded 2-D integer array
         The labels of each row. In CSR, a value that is not zero makes its column a label. In a 2-D
-        array, -1 and -100 are no labels; without any of these it must not have `n_labels` columns,
-        as it could then be a matrix of zeros and ones.
+        array the ids of a row are different ones, and -1 or -100 stand behind the last of them, so
+        that no matrix of zeros and ones is taken for one.
     n_labels : int
         Ids are below this; CSR has this many columns.
     rows : int, optional
@@ -111,7 +111,14 @@ def targets(
     elif isinstance(y, list | tuple):
         found = _from_lists(y, n_labels, name)
     elif hasattr(y, "__array__"):
-        found = _from_vector(np.asarray(y), n_labels, notices)
+        vector = np.asarray(y)
+        # Rows of lists, such as a column of a data frame.
+        nested = vector.ndim == 1 and vector.dtype == object
+        found = (
+            _from_lists(vector.tolist(), n_labels, name)
+            if nested
+            else _from_vector(vector, n_labels, notices)
+        )
     else:
         raise TypeError(f"{name}: found {type(y).__name__}, {_WANTED}")
     count = len(found[0]) - 1
@@ -332,7 +339,8 @@ def _row_ids(found: object, row: int, name: str) -> NDArray[np.int64]:
         return np.empty(0, dtype=np.int64)
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
         raise TypeError(
-            f"{name}: found {ids.ndim}-D {ids.dtype} in row {row}, wanted a list of integer ids"
+            f"{name}: found {ids.ndim}-D {ids.dtype} in row {row}, wanted a list of integer ids; "
+            "the id of a name is its place in a list of all names"
         )
     return np.unique(ids).astype(np.int64)
 
@@ -357,18 +365,28 @@ def _from_vector(vector: NDArray[Any], n_labels: int, notices: Notices) -> Label
 
 def _from_padded(rows: NDArray[Any], n_labels: int, name: str) -> Labels:
     padding = np.isin(rows, _PADDING)
-    if rows.dtype.kind not in "iu" or (rows.shape[1] == n_labels and not padding.any()):
+    if rows.dtype.kind not in "iu" or not _are_ids(rows, padding, n_labels):
         raise TypeError(
-            f"{name}: found a dense 2-D array, {_WANTED}; "
-            f"scipy.sparse.csr_array({name}) makes CSR of it"
+            f"{name}: found a dense 2-D array, {_WANTED}; in a 2-D array of ids those of a row "
+            "differ and -1 or -100 come last; of zeros and ones "
+            f"scipy.sparse.csr_array({name}) makes CSR"
         )
     ordered = np.sort(np.where(padding, -1, rows.astype(np.int64)), axis=1)
     kept = ordered != -1
-    kept[:, 1:] &= ordered[:, 1:] != ordered[:, :-1]
     indptr = np.concatenate(([0], np.cumsum(kept.sum(axis=1), dtype=np.int64)))
     ids = ordered[kept]
     arrays.check_ids(indptr, ids, n_labels, name, "label")
     return indptr, ids
+
+
+def _are_ids(rows: NDArray[Any], padding: NDArray[np.bool_], n_labels: int) -> bool:
+    """Tell ids, which differ in a row and end with padding, from zeros and ones or signs."""
+    ordered = np.sort(np.where(padding, -1, rows.astype(np.int64)), axis=1)
+    repeated = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != -1)
+    ended = padding[:, :-1] & ~padding[:, 1:]
+    # Two columns of zeros and ones may be either.
+    either = rows.shape[1] < 3 and rows.shape[1] == n_labels and not padding.any()
+    return not (repeated.any() or ended.any() or either)
 
 
 def _is_nested(found: object) -> bool:

@@ -16,7 +16,7 @@ from slide_rs.callbacks import Callback
 from slide_rs.callbacks import chosen as chosen_callbacks
 from slide_rs.checkpoints import read as read_checkpoint
 from slide_rs.config import NetworkConfig
-from slide_rs.course import Course
+from slide_rs.course import RESUMED, Course
 from slide_rs.engine import queries, recall
 from slide_rs.growth import GrowingNetwork
 from slide_rs.history import BatchReport, History
@@ -90,6 +90,7 @@ class Network(GrowingNetwork):
         self._history = History()
         # Where the run stands that the next `fit` goes on with.
         self._course: Course | None = None
+        self._held: str | None = None
         # The engine filled in what the user left to rule, so this is kept and not the user's.
         self._config = NetworkConfig.from_json(core.config)
 
@@ -166,6 +167,8 @@ class Network(GrowingNetwork):
         chosen = chosen_callbacks(callbacks, verbose)
         if self._course is not None:
             epochs, batch_size = self._course.sizes(epochs, batch_size)
+        else:
+            self._may("fit")
         how = training.Wishes(
             epochs, batch_size, sample_weight, validation_data, evaluation.check(metrics), copy
         )
@@ -185,6 +188,7 @@ class Network(GrowingNetwork):
         copy : bool
             As in ``fit``.
         """
+        self._may("train_batch")
         x, y = self._pair(X, Y, ("X", "Y"), copy)
         check_grades(y, self._config.loss)
         weight = weights(sample_weight, n_rows(x), copy=copy)
@@ -280,6 +284,7 @@ class Network(GrowingNetwork):
         sampler : samplers.LSH or another of `samplers`
             Such as the one that `lsh.autotune` finds.
         """
+        self._may("set_sampler")
         chosen = check_sampler(sampler, self._units)
         self._core.set_sampler(json.dumps(document.sampler_fields(chosen)))
         self._config = NetworkConfig.from_json(self._core.config)
@@ -292,6 +297,8 @@ class Network(GrowingNetwork):
         """
         checks.flag("include_optimizer", include_optimizer)
         target = checks.path("path", path)
+        if self._course is not None:
+            self._may("save")
         self._core.finish()
         self._core.save(target, include_optimizer)
 
@@ -320,7 +327,7 @@ class Network(GrowingNetwork):
         core, course = read_checkpoint(path, checks.threads(threads))
         network = cls.__new__(cls)
         network._adopt(core, threads)
-        network._course = course
+        network._course, network._held = course, RESUMED
         return network
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
@@ -350,6 +357,8 @@ class Network(GrowingNetwork):
         return f"<slide_rs.Network {sizes}, {self._core.steps} steps trained>"
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self._course is not None:
+            self._may("pickle")
         from slide_rs.loading import packed, unpacked
 
         return unpacked, (packed(self), self._threads)

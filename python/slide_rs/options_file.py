@@ -33,10 +33,10 @@ def read(path: str) -> dict[str, Any]:
     >>> read(str(path))
     {'hidden': 64}
     """
-    text = Path(path).read_text(encoding="utf-8")
     try:
+        text = Path(path).read_text(encoding="utf-8")
         found = _toml().loads(text) if path.endswith(".toml") else json.loads(text)
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         kind = "TOML" if path.endswith(".toml") else "JSON"
         raise ValueError(f"{path}: found text that is not {kind} ({error})") from None
     if not isinstance(found, dict):

@@ -165,6 +165,11 @@ class Classifiers:
         """
         return cls(_core.Ranker.from_parts(n_features, *arrays, threads))
 
+    @property
+    def n_labels(self) -> int:
+        """How many classifiers there are."""
+        return self._core.n_labels
+
     def score(self, x: Features, candidates: Labels) -> NDArray[np.float32]:
         """Return the score of each candidate of each row, in their order."""
         return self._core.score(x, candidates)

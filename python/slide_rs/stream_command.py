@@ -73,5 +73,5 @@ def train(arguments: Namespace) -> int:
     except KeyboardInterrupt:
         code = commands.INTERRUPTED
     if arguments.out:
-        network.save(arguments.out)
+        commands.keep_model(network, arguments.out, broken_off=code == commands.INTERRUPTED)
     return code

@@ -241,10 +241,13 @@ def train(
                 del window
         return tally.measured
 
-    # Of a stream no more is known than its length: going through it may take long.
-    source = training.Source(
-        total, stamp=lambda: Stamp(total, total, 0, 0, 0), begin=begin, train=train_rows
-    )
+    def stamp() -> Stamp:
+        # Going through all of it may take long: its order and its first rows stand for it.
+        order = np.array([stream.seed, stream.shuffle_buffer], np.int64)
+        first = Stamp.of(survey.first, (np.arange(1), order))
+        return replace(first, rows=total, trained=total, labels=0)
+
+    source = training.Source(total, stamp=stamp, begin=begin, train=train_rows)
     training.run(network, plan, source, callbacks, history)
 
 

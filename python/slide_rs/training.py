@@ -17,7 +17,7 @@ from slide_rs import checks, defaults, engine, evaluation, samplers
 from slide_rs.arrays import Features, n_rows
 from slide_rs.callbacks import Callback
 from slide_rs.checkpoints import savers
-from slide_rs.course import Course, Stamp
+from slide_rs.course import BROKEN, RUNNING, Course, Stamp
 from slide_rs.history import History
 from slide_rs.labels import Labels, Targets, check_grades, pattern, weights
 from slide_rs.layers import SampledDense
@@ -198,9 +198,13 @@ def run(
         course.check(plan, source.stamp(), core.steps, callbacks)
     for keeper in keepers:
         keeper.open(None if resumed is None else core.steps)
+    for callback in callbacks if keepers else ():
+        callback.keep_in(keepers[0].path)
     if resumed is None:
         source.begin()
-    network._course = None
+    network._course, network._held = None, RUNNING
+    # What a run that is broken off leaves: of a resumed one its end can no more be had from here.
+    left = None if resumed is None else BROKEN
 
     def on_batch(done: int, total: int, loss: float) -> None:
         for callback in callbacks:
@@ -258,9 +262,11 @@ def run(
             # What all of them know of the best is known before the first of them writes.
             for keeper in [keeper for keeper in keepers if keeper.look(course, core.steps, logs)]:
                 keeper.write(core, course, history, callbacks)
+        left = None
     finally:
         # In their order, and each of them even if another raises: they close files and end runs.
         with ExitStack() as ends:
+            ends.callback(setattr, network, "_held", left)
             for callback in reversed(callbacks):
                 ends.callback(callback.on_train_end)
             core.finish()

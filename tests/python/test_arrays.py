@@ -199,7 +199,8 @@ def test_the_same_labels_in_every_form_are_the_same_arrays() -> None:
         sparse.csr_array(np.array([[0, 2.5, 0, 1], [0, 0, 0, 0], [9, 0, 0, 0]])),
         sparse.csr_matrix(np.array([[0, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]], bool)),
         np.array([[3, 1], [-1, -1], [0, -1]]),
-        np.array([[1, 3, 3], [-100, -1, -100], [0, -100, 0]], np.int16),
+        np.array([[1, 3, -1], [-100, -1, -100], [0, -100, -1]], np.int16),
+        np.array([[1, 3], [], [0]], dtype=object),
     ]
     for y in lists:
         indptr, ids = labels(y, 4, 3)
@@ -208,14 +209,29 @@ def test_the_same_labels_in_every_form_are_the_same_arrays() -> None:
         assert_array_equal(ids, [1, 3, 0])
 
 
-def test_a_full_array_of_ids_is_read_where_it_can_not_be_zeros_and_ones() -> None:
-    indptr, ids = labels(np.array([[3, 1], [0, 2]]), 4, 2)
-    assert_array_equal(indptr, [0, 2, 4])
-    assert_array_equal(ids, [1, 3, 0, 2])
-    with pytest.raises(TypeError, match="Y: found a dense 2-D array"):
-        labels(np.array([[0, 1], [1, 0]]), 2, 2)
+def test_a_full_array_of_ids_is_read_whatever_its_width() -> None:
+    indptr, ids = labels(np.array([[3, 1, 2, 0], [0, 2, 1, 3]]), 4, 2)
+    assert_array_equal(indptr, [0, 4, 8])
+    assert_array_equal(ids, [0, 1, 2, 3] * 2)
     with pytest.raises(ValueError, match="Y: found label -2 in row 1, wanted 0 to 3"):
         labels(np.array([[3, 1], [-2, -1]]), 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "n_labels"),
+    [
+        ([[0, 1, 0], [1, 0, 1]], 4),
+        ([[-1, 1, -1], [1, -1, -1]], 4),
+        ([[1, 3, 3], [2, -1, -1]], 4),
+        ([[0, 0, 0, 1]], 4),
+        ([[0, 1], [1, 0]], 2),
+    ],
+)
+def test_a_matrix_of_zeros_or_signs_is_not_taken_for_ids(
+    matrix: list[list[int]], n_labels: int
+) -> None:
+    with pytest.raises(TypeError, match="Y: found a dense 2-D array"):
+        labels(np.array(matrix), n_labels, len(matrix))
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.int32, np.int64, np.uint64])

@@ -259,6 +259,31 @@ def test_ctrl_c_saves_the_model_so_far_and_exits_130(
         assert (len(saved.members), saved.classifiers) == (1, None)
 
 
+def test_ctrl_c_leaves_a_model_that_is_there_and_names_the_file_of_the_other(
+    tiny_file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "net.safetensors"
+    assert main(["train", str(tiny_file), "--epochs", "1", "--out", str(path), *ALONE]) == 0
+    before = path.read_bytes()
+    command = ["train", str(tiny_file), "--epochs", "1000000", "--json", "--out", str(path)]
+    process = run(*command, *ALONE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert path.read_bytes() == before
+    assert f"interrupted; what was trained is in {path}.interrupted" in err
+    assert sr.load(f"{path}.interrupted").config.input.in_features == 300
+
+
+def test_what_was_mistyped_is_guessed(capsys: pytest.CaptureFixture[str], tiny_file: Path) -> None:
+    assert main(["train", str(tiny_file), "--epohcs", "1"]) == 2
+    assert "unrecognized arguments: --epohcs 1 (did you mean --epochs?)" in capsys.readouterr().err
+    assert main(["train", str(tiny_file), "more.txt", "--stream"]) == 2
+    assert "a pattern of files stands in quotes" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(os.name == "nt", reason="pipes break otherwise on Windows")
 def test_a_reader_that_has_enough_is_no_error(model: str, tiny_file: Path) -> None:
     process = run("predict", model, str(tiny_file), "--k", "60")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ class Callback:
         network is busy, and ends ``fit`` unless it is caught. In the other methods of a callback
         the network can be used.
         """
+
+    def keep_in(self, folder: Path) -> None:
+        """Take a folder for files that a resumed run needs; run first, if there are checkpoints."""
 
     def state(self) -> dict[str, object]:
         """Return what a checkpoint must keep of this callback, as JSON values."""

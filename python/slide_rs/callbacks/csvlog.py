@@ -51,7 +51,7 @@ class CSVLogger(Callback):
     def __init__(self, path: str | Path, *, append: bool = False) -> None:
         self._path = Path(checks.path("path", path))
         self._goes_on = checks.flag("append", append)
-        self._fit = 0
+        self._fit = self._epoch = 0
         self._is_new = True
         self._resumed = False
 
@@ -76,7 +76,7 @@ class CSVLogger(Callback):
             if last is None:
                 lines.writerow(columns)
             lines.writerow([self._fit, epoch, *logs.values()])
-        self._goes_on, self._is_new = True, False
+        self._goes_on, self._is_new, self._epoch = True, False, epoch
 
     def _last_fit(self, columns: list[str]) -> int | None:
         """Return the number in the last line, 0 without one; None where there is no header."""
@@ -94,10 +94,23 @@ class CSVLogger(Callback):
         return int(lines[-1][0]) if len(lines) > 1 else 0
 
     def state(self) -> dict[str, object]:
-        """Return the number of the fit."""
-        return {"fit": self._fit}
+        """Return the number of the fit, and of the last epoch that was written."""
+        return {"fit": self._fit, "epoch": self._epoch}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on in the file that is there, under the same number."""
-        self._fit = state["fit"]
+        """Go on in the file that is there, without what was written after `state` was taken."""
+        self._fit, self._epoch = int(state["fit"]), int(state["epoch"])
         self._goes_on, self._is_new, self._resumed = True, not self._fit, True
+        if not self._path.exists():
+            return
+        with self._path.open(encoding="utf-8", newline="") as file:
+            head, *lines = list(csv.reader(file)) or [[]]
+        kept = [line for line in lines if line[:1] != [str(self._fit)] or self._was(line)]
+        if len(kept) < len(lines):
+            partial = self._path.with_name(self._path.name + ".partial")
+            with partial.open("w", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows([head, *kept])
+            partial.replace(self._path)
+
+    def _was(self, line: list[str]) -> bool:
+        return len(line) > 1 and line[1].isdecimal() and int(line[1]) <= self._epoch

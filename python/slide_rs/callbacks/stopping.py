@@ -79,6 +79,8 @@ class EarlyStopping(Callback):
         self.restore_best: bool = checks.flag("restore_best", restore_best)
         self._network: Network | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        # Where the best network is kept for a resumed run.
+        self._beside: Path | None = None
         self._resumed = False
         self._begin()
 
@@ -88,6 +90,11 @@ class EarlyStopping(Callback):
         self._waited = 0
         # Whether the network is the one that the best epoch left.
         self._is_best = False
+
+    def keep_in(self, folder: Path) -> None:
+        """Keep the best network beside the checkpoints, whichever of these are deleted."""
+        name = "".join(letter if letter.isalnum() else "-" for letter in self._monitor.name)
+        self._beside = folder / f"best-{name}.safetensors"
 
     def on_train_begin(self, network: Network, epochs: int) -> None:
         """Forget earlier training, unless this resumes it."""
@@ -120,15 +127,16 @@ class EarlyStopping(Callback):
 
     def on_train_end(self) -> None:
         """Restore the network of the best epoch."""
-        network, folder = self._network, self._folder
-        self._network, self._folder, self._resumed = None, None, False
+        network, folder, kept = self._network, self._folder, self._kept()
+        resumed = self._resumed
+        self._network, self._folder, self._beside, self._resumed = None, None, None, False
         try:
-            if network is not None and folder is not None and not self._is_best:
-                engine.restore(network, _file_in(folder))
-            elif self.restore_best and self.best_epoch and not self._is_best:
+            if network is not None and kept is not None and not self._is_best:
+                engine.restore(network, str(kept))
+            elif resumed and self.restore_best and self.best_epoch and not self._is_best:
                 _log.warning(
-                    "EarlyStopping: epoch %d was the best, but ended before training was resumed: "
-                    "its network is in the checkpoint of that epoch, and not restored.",
+                    "EarlyStopping: epoch %d was the best, but ended before training was resumed, "
+                    "and its network was not kept beside the checkpoints: it is not restored.",
                     self.best_epoch,
                 )
         finally:
@@ -137,9 +145,22 @@ class EarlyStopping(Callback):
 
     def _keep(self) -> None:
         assert self._network is not None
-        if self._folder is None:
+        if self._beside is None and self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="slide_rs-")
-        self._network.save(_file_in(self._folder))
+        self._network.save(self._file())
+
+    def _file(self) -> Path:
+        if self._beside is not None:
+            return self._beside
+        assert self._folder is not None
+        return Path(self._folder.name, "best.safetensors")
+
+    def _kept(self) -> Path | None:
+        """Return the file of the best network, if it was kept."""
+        if not self.restore_best or not self.best_epoch:
+            return None
+        there = self._folder is not None or (self._beside is not None and self._beside.exists())
+        return self._file() if there else None
 
     def state(self) -> dict[str, object]:
         """Return the best value, its epoch and the epochs since; the copy is not part of it."""
@@ -149,7 +170,3 @@ class EarlyStopping(Callback):
         """Go on counting where `state` was taken."""
         self.best, self.best_epoch = state["best"], int(state["best_epoch"])
         self._waited, self._resumed = int(state["waited"]), True
-
-
-def _file_in(folder: tempfile.TemporaryDirectory[str]) -> str:
-    return str(Path(folder.name, "best.safetensors"))
