@@ -347,8 +347,8 @@ def test_a_callback_goes_on_from_its_state(
         assert history["lr"] == pytest.approx([0.004, 0.002], rel=1e-6)
     if isinstance(first, cb.CSVLogger):
         frame = pd.read_csv(tmp_path / "log.csv")
-            frame = frame[["fit", "epoch"]]
-            assert frame.to_numpy().tolist() == [[1, 1], [1, 2], [1, 3], [1, 4]]
+        frame = frame[["fit", "epoch"]]
+        assert frame.to_numpy().tolist() == [[1, 1], [1, 2], [1, 3], [1, 4]]
 
 
 def test_early_stopping_counts_on_when_resumed_and_says_what_it_can_not_restore(
