@@ -186,7 +186,7 @@ CASES: dict[str, Case] = {
     "y-float-vector": y(np.array([0.0, 1.0, 2.0]), T, "Y: found dtype float64"),
     "y-bool-vector": y(np.array([True, False, True]), T, "Y: found dtype bool"),
     "y-text-vector": y(np.array(["a", "b", "c"]), T, "Y: found dtype <U1"),
-    "y-object-vector": y(np.array([0, None, 1]), T, "Y: found dtype object"),
+    "y-object-vector": y(np.array([0, None, 1]), T, "Y: found int as row 0"),
     "y-minus-one": y(np.array([0, -1, 2]), V, "Y: found label -1 in row 1"),
     "y-vector-too-large": y(np.array([0, 1, 5]), V, "Y: found label 5 in row 2, wanted 0 to 4"),
     "y-vector-huge": y(np.array([0, 1, 2**40]), V, "Y: found label 1099511627776"),
