@@ -88,7 +88,8 @@ class LearningRateScheduler(_Rate):
     The optimiser's own schedule goes on within and across epochs: it multiplies what is returned.
     With ``schedules.Constant(warmup=0)`` the rate is the one returned. Layers with an optimiser
     of their own have their rates changed in the same ratio. ``lr`` in the logs is the rate that
-    the last step had.
+    the last step had. A schedule that does not look at `lr` sets the rate whatever
+    `ReduceLROnPlateau` has lowered it to: beside that, return a multiple of `lr`.
 
     Examples
     --------
