@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from slide_rs import checks
 from slide_rs.labels import Targets, targets
 
-__all__ = ["row_weights"]
+__all__ = ["ClassWeight", "of_rows", "row_weights"]
 
 ClassWeight = str | Mapping[int, float] | Sequence[float] | NDArray[np.floating]
 
@@ -55,7 +55,17 @@ def row_weights(Y: object, class_weight: ClassWeight, n_labels: int) -> NDArray[
     array([0.6666667, 0.6666667, 0.6666667, 2.       ], dtype=float32)
     """
     n_labels = checks.whole("n_labels", n_labels, 1, checks.MOST)
-    y = targets(Y, n_labels)
+    return of_rows(targets(Y, n_labels), class_weight, n_labels)
+
+
+def of_rows(y: Targets, class_weight: object, n_labels: int) -> NDArray[np.float32]:
+    """Return what `row_weights` does, of labels as the engine takes them.
+
+    Examples
+    --------
+    >>> of_rows((np.array([0, 1, 3]), np.array([0, 0, 1])), {0: 3.0}, n_labels=2)
+    array([3., 2.], dtype=float32)
+    """
     indptr, ids = y[0], y[1]
     shares = np.ones(len(ids)) if len(y) == 2 else y[2].astype(np.float64)
     if isinstance(class_weight, str):

@@ -15,6 +15,7 @@ from slide_rs.arrays import features, n_rows
 from slide_rs.callbacks import Callback
 from slide_rs.callbacks import chosen as chosen_callbacks
 from slide_rs.checkpoints import read as read_checkpoint
+from slide_rs.class_weights import ClassWeight
 from slide_rs.config import NetworkConfig
 from slide_rs.course import RESUMED, Course
 from slide_rs.engine import queries, recall
@@ -117,6 +118,7 @@ class Network(GrowingNetwork):
         batch_size: int | None = None,
         *,
         sample_weight: object = None,
+        class_weight: ClassWeight | None = None,
         validation_data: tuple[object, object] | None = None,
         metrics: Sequence[str] = METRICS,
         callbacks: Sequence[Callback] | None = None,
@@ -141,6 +143,9 @@ class Network(GrowingNetwork):
             Rows of a step; 256 for large sets when not given, fewer for small ones.
         sample_weight : vector of numbers, optional
             Factor of at least 0 on the loss of each row.
+        class_weight : {"balanced"}, mapping or vector, optional
+            Weights of labels, as weights of rows: a row weighs the mean of its labels
+            (`class_weights.row_weights`), times its own weight.
         validation_data : pair (X, Y), optional
             Measured after each epoch, never used to decide anything.
         metrics : sequence of str
@@ -170,7 +175,13 @@ class Network(GrowingNetwork):
         else:
             self._may("fit")
         how = training.Wishes(
-            epochs, batch_size, sample_weight, validation_data, evaluation.check(metrics), copy
+            epochs=epochs,
+            batch_size=batch_size,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            validation_data=validation_data,
+            metrics=evaluation.check(metrics),
+            copy=copy,
         )
         if Y is None:
             return streaming.fit(self, X, how, chosen)

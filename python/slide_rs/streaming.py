@@ -174,6 +174,10 @@ def fit(
         raise ValueError(
             "sample_weight: found with a stream, wanted None: a stream yields (X, Y, weight)"
         )
+    if how.class_weight is not None:
+        raise ValueError(
+            "class_weight: found with a stream, wanted None: a stream yields (X, Y, weight)"
+        )
     if stream.once and how.epochs not in (None, 1):
         raise ValueError(
             f"epochs: found {how.epochs} with an iterator, which can be gone through only once; "

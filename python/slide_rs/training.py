@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from slide_rs import checks, defaults, engine, evaluation, samplers
+from slide_rs import checks, class_weights, defaults, engine, evaluation, samplers
 from slide_rs.arrays import Features, n_rows
 from slide_rs.callbacks import Callback
 from slide_rs.checkpoints import savers
@@ -93,9 +93,19 @@ class Wishes:
     epochs: int | None
     batch_size: int | None
     sample_weight: object
+    class_weight: object
     validation_data: object
     metrics: tuple[str, ...]
     copy: bool
+
+    def weight(self, y: Targets, n_labels: int) -> NDArray[np.float32] | None:
+        """Return the weights of rows: their own times those of their labels."""
+        rows = len(y[0]) - 1
+        own = weights(self.sample_weight, rows, copy=self.copy)
+        if self.class_weight is None:
+            return own
+        found = class_weights.of_rows(y, self.class_weight, n_labels)
+        return found if own is None else found * own
 
     def plan(self, rows: int) -> tuple[int, int]:
         """Return the epochs and the rows of a batch for so many rows."""
@@ -132,7 +142,7 @@ def fit(
         raise TypeError(f"Y: found {type(Y).__name__} with a stream as X, which has labels itself")
     x, y = network._pair(X, Y, ("X", "Y"), how.copy)
     check_grades(y, network.config.loss)
-    weight = weights(how.sample_weight, n_rows(x), copy=how.copy)
+    weight = how.weight(y, network._units)
     epochs, batch = how.plan(n_rows(x))
     validate = how.held_out(network, pattern(y))
     probe = Probe.choose(validate.x if validate else x, network.config.seed)

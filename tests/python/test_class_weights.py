@@ -70,3 +70,19 @@ def test_a_weight_of_two_is_the_row_twice_in_the_gradient() -> None:
 def test_wrong_weights_are_named(weight: Any, error: type, match: str) -> None:
     with pytest.raises(error, match=match):
         row_weights([0, 1, 2], weight, 3)
+
+
+def test_fit_takes_weights_of_labels_times_those_of_rows() -> None:
+    rows = sr.datasets.make_xmc(200, n_features=100, n_labels=20, seed=0)
+    own = np.linspace(0, 2, 200, dtype=np.float32)
+
+    def fitted(**named: object) -> list[float]:
+        net = sr.Network([layers.SparseInput(100), layers.Dense(8), layers.SampledDense(20)])
+        return list(net.fit(rows.X, rows.Y, epochs=2, verbose=False, **named)["loss"])  # type: ignore[arg-type]
+
+    weighed = row_weights(rows.Y, "balanced", 20)
+    assert fitted(class_weight="balanced") == fitted(sample_weight=weighed)
+    assert fitted(class_weight="balanced", sample_weight=own) == fitted(sample_weight=own * weighed)
+    assert fitted(class_weight={3: 0.0}) != fitted()
+    with pytest.raises(ValueError, match="class_weight: found 'even', wanted 'balanced'"):
+        fitted(class_weight="even")
