@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from slide_rs import _core, prediction
 from slide_rs import metrics as measures
+from slide_rs import prediction
 from slide_rs.arrays import Features
 from slide_rs.labels import Labels, pattern
 from slide_rs.topk import TopK
@@ -44,7 +44,7 @@ class Validation:
     ('p@1',)
     """
 
-    core: _core.Network
+    core: prediction.Scorer
     x: Features
     y: Labels
     metrics: tuple[str, ...]
@@ -112,7 +112,7 @@ def needs_propensity(metrics: Sequence[str]) -> bool:
 
 
 def measure(
-    core: _core.Network,
+    core: prediction.Scorer,
     x: Features,
     y: Labels,
     metrics: tuple[str, ...],

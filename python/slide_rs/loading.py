@@ -5,15 +5,27 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Literal, overload
 
 from slide_rs import _core, checks
 from slide_rs.archives import of_network
+from slide_rs.mapped import MappedNetwork
 from slide_rs.network import Network
 
 __all__ = ["load", "packed", "unpacked"]
 
 
-def load(path: str | os.PathLike[str], threads: int | None = None) -> Network:
+@overload
+def load(
+    path: str | os.PathLike[str], threads: int | None = None, *, mmap: Literal[False] = False
+) -> Network: ...
+@overload
+def load(
+    path: str | os.PathLike[str], threads: int | None = None, *, mmap: Literal[True]
+) -> MappedNetwork: ...
+def load(
+    path: str | os.PathLike[str], threads: int | None = None, *, mmap: bool = False
+) -> Network | MappedNetwork:
     """Read a network from a file that `Network.save` wrote.
 
     Parameters
@@ -22,6 +34,8 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Network:
         The safetensors file.
     threads : int, optional
         As in `Network`.
+    mmap : bool
+        If True, a `mapped.MappedNetwork`, which predicts from the file without reading all of it.
 
     Raises
     ------
@@ -39,6 +53,8 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Network:
     ...     load(f"{folder}/net.safetensors")
     <slide_rs.Network 4 -> 8 -> 4, 0 steps trained>
     """
+    if checks.flag("mmap", mmap):
+        return MappedNetwork(path)
     network = Network.__new__(Network)
     core = _core.Network.load(of_network(path), checks.threads(threads))
     network._adopt(core, threads)

@@ -138,16 +138,31 @@ class Plain:
             If a sampled hidden layer computes only some of its neurons, unless `every_neuron`
             says that all of them shall be.
         """
-        config = network.config
-        if not checks.flag("every_neuron", every_neuron):
-            for name, layer in list(config.sampled.items())[:-1]:
-                if not isinstance(layer.sampler, samplers.Full):
-                    raise ValueError(
-                        f"network: found {name}, which computes the neurons that "
-                        f"samplers.{type(layer.sampler).__name__} chooses, wanted samplers.Full; "
-                        "every_neuron=True computes all of them, with other scores than predict"
-                    )
-        weights = network.weights()
+        weights, every = network.weights(), checks.flag("every_neuron", every_neuron)
+        return cls.from_weights(network.config, weights, every_neuron=every)
+
+    @classmethod
+    def from_weights(
+        cls,
+        config: NetworkConfig,
+        weights: Mapping[str, NDArray[Any]],
+        *,
+        every_neuron: bool = False,
+    ) -> Plain:
+        """Put them together from what `Network.weights` returns, or a file holds.
+
+        Raises
+        ------
+        ValueError
+            As `of`.
+        """
+        for name, layer in [] if every_neuron else list(config.sampled.items())[:-1]:
+            if not isinstance(layer.sampler, samplers.Full):
+                raise ValueError(
+                    f"network: found {name}, which computes the neurons that "
+                    f"samplers.{type(layer.sampler).__name__} chooses, wanted samplers.Full; "
+                    "every_neuron=True computes all of them, with other scores than predict"
+                )
         found = tuple(
             _layer(f"hidden.{i}", layer, weights) for i, layer in enumerate(config.hidden)
         )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slide_rs import _core, checks
 from slide_rs.arrays import Features, Index, n_rows, slice_rows
-from slide_rs.labels import Candidates
+from slide_rs.labels import Candidates, Labels
 from slide_rs.labels import candidates as read_candidates
 from slide_rs.topk import TopK
 
-__all__ = ["among_candidates", "answer", "best", "masked", "probabilities", "scores"]
+__all__ = ["Scorer", "among_candidates", "answer", "best", "masked", "probabilities", "scores"]
 
 MODES = ("exact", "lsh")
 #: The losses whose scores tell probabilities.
@@ -25,8 +26,20 @@ PAIRS = 1 << 20
 MOST_CELLS = 10_000_000
 
 
+class Scorer(Protocol):
+    """What answers are made from: the engine, or a file that is mapped."""
+
+    def predict_topk(
+        self, x: Features, k: int, mode: str
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the best labels of each row and their scores."""
+
+    def score(self, x: Features, candidates: Labels) -> NDArray[np.float32]:
+        """Return the score of each candidate of each row."""
+
+
 def answer(
-    core: _core.Network, x: Features, wanted: tuple[int, str], candidates: object, units: int
+    core: Scorer, x: Features, wanted: tuple[int, str], candidates: object, units: int
 ) -> TopK:
     """Return the best of all labels or of candidates; `wanted` is how many, and the mode."""
     k, mode = wanted
@@ -38,7 +51,7 @@ def answer(
     return among_candidates(core, x, read_candidates(candidates, units, n_rows(x)), k)
 
 
-def best(core: _core.Network, x: Features, k: int, mode: str) -> TopK:
+def best(core: Scorer, x: Features, k: int, mode: str) -> TopK:
     """Return the `k` best of all labels."""
     if n_rows(x) <= CHUNK:
         return TopK(*core.predict_topk(x, k, mode))
@@ -49,7 +62,7 @@ def best(core: _core.Network, x: Features, k: int, mode: str) -> TopK:
     )
 
 
-def among_candidates(core: _core.Network, x: Features, candidates: Candidates, k: int) -> TopK:
+def among_candidates(core: Scorer, x: Features, candidates: Candidates, k: int) -> TopK:
     """Return the `k` best of each row's candidates, computing the scores of no other label."""
     top = _empty(n_rows(x), k)
     for start, stop in _chunks_by_pairs(candidates.bounds):
