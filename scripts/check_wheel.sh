@@ -27,7 +27,8 @@ if [ "$bytes" -ge 5000000 ]; then
     exit 1
 fi
 
-"$bin/pyright" --pythonpath "$bin/python" --verifytypes slide_rs --ignoreexternal > types.txt ||
+# It looks at the packages of the first interpreter that it finds.
+PATH=$bin:$PATH "$bin/pyright" --verifytypes slide_rs --ignoreexternal > types.txt ||
     { grep -A 2 "error" types.txt >&2; exit 1; }
 grep "completeness" types.txt
 
