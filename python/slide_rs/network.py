@@ -295,7 +295,8 @@ class Network(GrowingNetwork):
         sampler : samplers.LSH or another of `samplers`
             Such as the one that `lsh.autotune` finds.
         """
-        self._may("set_sampler")
+        if self._course is not None:
+            self._may("set_sampler")
         chosen = check_sampler(sampler, self._units)
         self._core.set_sampler(json.dumps(document.sampler_fields(chosen)))
         self._config = NetworkConfig.from_json(self._core.config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+# Kernels of today do not go with the oldest matplotlib.
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
 

@@ -105,7 +105,7 @@ def test_a_resumed_network_is_not_changed_before_its_run_has_ended(
     net.add_labels(1)
 
 
-@pytest.mark.parametrize("name", ["add_labels", "remove_labels", "set_sampler", "partial_fit"])
+@pytest.mark.parametrize("name", ["add_labels", "remove_labels", "partial_fit"])
 def test_a_callback_does_not_change_the_network_that_is_trained(name: str) -> None:
     class Changes(Callback):
         def on_train_begin(self, network: sr.Network, epochs: int) -> None:
