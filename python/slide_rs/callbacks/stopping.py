@@ -35,7 +35,8 @@ class EarlyStopping(Callback):
         What is better; by the name when not given: less of a loss, more of a metric.
     restore_best : bool
         Leave the network as it was after the best epoch, however training ends. A copy of it,
-        with the state of the optimiser, is kept in a file in the folder for temporary files.
+        with the state of the optimiser, is kept in a file in the folder for temporary files, or
+        beside the checkpoints of the run, if it has any.
 
     Attributes
     ----------
