@@ -17,7 +17,7 @@ demo: build ## train on real data, LSH against full: a table, and a picture in o
 	$(BIN)/python examples/demo.py
 
 test: build $(VENV)/dev.stamp ## run all tests, Rust and Python
-	cargo test --release
+	cargo test --profile optimized
 	$(BIN)/python -m pytest tests/python
 
 lint: lint-rust lint-python ## run every check that is not a test

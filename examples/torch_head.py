@@ -1,12 +1,13 @@
 """A text encoder in PyTorch with a wide output layer: ``nn.Linear`` against ``SlideLinear``.
 
-    python examples/torch_head.py TRAIN TEST [--seeds 5] [--epochs 3]
+    python examples/torch_head.py [TRAIN TEST] [--seeds 5] [--epochs 3]
 
 The encoder is an ``EmbeddingBag`` over weighted words, scaled to a fixed length. For each seed both
 models begin with the same weights and see the same batches; only the head, its loss and the
 optimiser of its weights differ. ``samples/s`` is that of whole training steps, the encoder with
 them, median over the epochs of all seeds. After the last epoch every label of the test rows is
-scored. Differences are means over the seeds, standard errors in brackets.
+scored. Differences are means over the seeds, standard errors in brackets. Without files the data
+are those of this repository, examples/data.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 BATCH = 256
+DATA = Path(__file__).parent / "data"
 #: Length of the vectors that a head reads: logits are cosines times this times the length of a row.
 LENGTH = 6.0
 #: Share of the words of a row that training leaves out.
@@ -111,7 +114,7 @@ def train(
     encoder = Encoder(data.X.shape[1], given.width)
     torch.manual_seed(seed)
     head = HEADS[kind](given.width, data.Y.shape[1])
-    words = torch.optim.SparseAdam(encoder.parameters(), lr=given.lr)
+    words = torch.optim.SGD(encoder.parameters(), lr=given.word_lr)
     labels = (
         SlideAdam(head.parameters(), lr=given.lr)
         if kind == "slide"
@@ -155,12 +158,13 @@ def accuracy(encoder: Encoder, head: DenseHead | SlideHead, test: datasets.Datas
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("train")
-    parser.add_argument("test")
+    parser.add_argument("train", nargs="?", default=DATA / "train.txt.gz")
+    parser.add_argument("test", nargs="?", default=DATA / "test.txt.gz")
     parser.add_argument("--seeds", type=int, default=5, metavar="N")
     parser.add_argument("--epochs", type=int, default=3, metavar="N")
-    parser.add_argument("--width", type=int, default=128, metavar="N")
-    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--width", type=int, default=512, metavar="N")
+    parser.add_argument("--lr", type=float, default=3e-3, help="of the head")
+    parser.add_argument("--word-lr", type=float, default=30.0, help="of the encoder")
     given = parser.parse_args()
 
     data, test = datasets.read_xmc(given.train), datasets.read_xmc(given.test)
