@@ -1,0 +1,387 @@
+"""What a layer has besides its parameters: sampler and tables, gradients of rows, counts of steps.
+
+The compiled head owns no weights. Each call lends it the memory of the parameters, after a look at
+whether they were replaced or changed since: then they are brought into memory that it can use, or
+its tables are told. Operators of PyTorch take numbers and tensors, so they know a state by its
+handle.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from slide_rs._core import Head  # type: ignore[attr-defined, unused-ignore]
+from slide_rs.notices import warn
+from slide_rs.torch import storage
+
+__all__ = ["Features", "HeadState", "RowGradients", "Targets", "at"]
+
+_Floats: TypeAlias = NDArray[np.float32]
+_Ids: TypeAlias = NDArray[np.int64]
+#: Rows as the engine takes them, dense or as ``(indptr, indices, values)``.
+Features: TypeAlias = "_Floats | tuple[_Ids, _Ids, _Floats]"
+#: Labels, with grades or without.
+Targets: TypeAlias = "tuple[_Ids, _Ids] | tuple[_Ids, _Ids, _Floats]"
+#: Inputs, active ids, and the derivative of the loss by each of their logits.
+RowGradients: TypeAlias = tuple[Features, _Ids, _Ids, _Floats]
+
+_states: weakref.WeakValueDictionary[int, HeadState] = weakref.WeakValueDictionary()
+_handles = itertools.count(1)
+#: Where one step of the optimiser has several forward passes, each has random neurons of its own.
+_STRIDE = 1 << 32
+
+
+def at(handle: int) -> HeadState:
+    """Return the state with this handle.
+
+    Raises
+    ------
+    RuntimeError
+        If its layer is gone.
+    """
+    state = _states.get(handle)
+    if state is None:
+        raise RuntimeError(
+            "backward: found a graph whose SlideLinear was deleted, wanted the layer to be alive"
+        )
+    return state
+
+
+def owners(parameter: Tensor) -> list[HeadState]:
+    """Return the states of living layers that hold a parameter as weight or bias."""
+    return [
+        state
+        for state in list(_states.values())
+        if parameter is state.weight or parameter is state.bias
+    ]
+
+
+class HeadState:
+    """The compiled head of one layer, and what it has collected.
+
+    Parameters
+    ----------
+    config : mapping
+        What the compiled head is made of.
+    rows : bool
+        Whether gradients are kept as rows for `SlideAdam`.
+
+    Attributes
+    ----------
+    ledger : Tensor
+        Steps of the optimiser so far, and backward passes since: int64, shape (2,). What the
+        sampler draws follows from it, so compiled graphs see all that a call depends on.
+    """
+
+    def __init__(self, config: Mapping[str, Any], *, rows: bool) -> None:
+        self.handle = next(_handles)
+        self.rows = rows
+        self.ledger = torch.zeros(2, dtype=torch.int64)
+        self.weight: Tensor | None = None
+        self.bias: Tensor | None = None
+        #: Whether an optimiser takes the gradients of rows.
+        self.claimed = False
+        #: Takes gradients at once, in the backward pass.
+        self.updater: Callable[[RowGradients], None] | None = None
+        self._config = dict(config)
+        self._head = self._made()
+        self._used = False
+        self._pending: list[RowGradients] = []
+        self._edge: Any = None
+        self._mark: Tensor | None = None
+        self._marked = 0
+        self._seen: tuple[int, ...] = ()
+        self._arrays: tuple[_Floats, _Floats | None] | None = None
+        self._next_rebuild, self._interval = 0, 0.0
+        _states[self.handle] = self
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> HeadState:
+        """Make a state of its own from what `document` returned of another."""
+        state = cls(document["config"], rows=document["rows"])
+        state._used = document["used"]
+        state.resume(document["steps"])
+        return state
+
+    def document(self) -> dict[str, Any]:
+        """Return what a copy is made of: neither tables nor gradients."""
+        return {
+            "config": self._config,
+            "rows": self.rows,
+            "used": self._used,
+            "steps": self.steps,
+        }
+
+    def _made(self) -> Any:
+        return Head(json.dumps(self._config), torch.get_num_threads())
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the memory of a weight."""
+        rows, columns = self._head.shape
+        return int(rows), int(columns)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What the head is made of, with every open value filled in by rule."""
+        found: dict[str, Any] = json.loads(self._head.config)
+        return found
+
+    @property
+    def sparse(self) -> bool:
+        """Whether inputs are sparse; the first input decides."""
+        return bool(self._config["sparse"])
+
+    @property
+    def steps(self) -> int:
+        """Steps of the optimiser."""
+        return int(self.ledger[0])
+
+    def resume(self, steps: int) -> None:
+        """Go on from so many steps; the tables are built anew."""
+        self.ledger.copy_(torch.tensor([steps, 0]))
+        self._next_rebuild, self._interval = 0, 0.0
+        self.drop()
+        self.stale()
+
+    def take(self, *, sparse: bool) -> None:
+        """Accept inputs of one kind, dense or sparse, and refuse the other from then on.
+
+        Raises
+        ------
+        ValueError
+            If inputs before were of the other kind.
+        """
+        if sparse != self.sparse:
+            if self._used:
+                kinds = ("dense", "sparse") if sparse else ("sparse", "dense")
+                raise ValueError(
+                    f"input: found {kinds[1]} input after {kinds[0]} input, wanted one kind"
+                )
+            self._config["sparse"] = sparse
+            self._head = self._made()
+        self._used = True
+
+    def bind(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Remember the parameters of the layer."""
+        if weight is not self.weight:
+            self._edge = None
+        self.weight, self.bias = weight, bias
+        if self._edge is None and weight.requires_grad and self.rows:
+            with torch.inference_mode(False), torch.enable_grad():
+                self._edge = torch.autograd.graph.get_gradient_edge(weight).node
+
+    def lend(self, weight: Tensor, bias: Tensor | None) -> tuple[_Floats, _Floats | None]:
+        """Return the memory of the parameters; copies them only if they lie elsewhere."""
+        if self._head.threads != torch.get_num_threads():
+            self._head.set_threads(torch.get_num_threads())
+        seen = _stamp(weight, bias)
+        if self._arrays is None or seen != self._seen:
+            return self._lend_anew(weight, bias, seen)
+        return self._arrays
+
+    def _lend_anew(
+        self, weight: Tensor, bias: Tensor | None, seen: tuple[int, ...]
+    ) -> tuple[_Floats, _Floats | None]:
+        own = self.weight is not None and weight.data_ptr() == self.weight.data_ptr()
+        places, columns = self.shape
+        if own and self._seen and seen[::2] == self._seen[::2] and self._arrays is not None:
+            arrays = self._arrays
+        else:
+            # A corner of other memory, however it is laid out, has something else around it.
+            room = storage.allocate(places, columns)
+            room[: weight.shape[0], : weight.shape[1]] = weight.detach()
+            biases = None
+            if bias is not None:
+                biases = storage.allocate(places)
+                biases[: len(bias)] = bias.detach()
+            arrays = room.numpy(), None if biases is None else biases.numpy()
+            if not own or self.weight is None:
+                # Tensors of the moment, as of functional calls: nothing is remembered of them.
+                return arrays
+            self.weight.data = room[: weight.shape[0], : weight.shape[1]]
+            if self.bias is not None and biases is not None:
+                self.bias.data = biases[: len(self.bias)]
+            seen = _stamp(self.weight, self.bias)
+        if self._seen:
+            self._changed()
+        self._arrays, self._seen = arrays, seen
+        return arrays
+
+    def adopt(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Take parameters that lie in memory of the head's shape with zeros around them."""
+        self.bind(weight, bias)
+        places, columns = self.shape
+        lent = None if bias is None else storage.lent(bias, (places,))
+        self._arrays = storage.lent(weight, (places, columns)), lent
+        self._seen = _stamp(weight, bias)
+
+    def _changed(self) -> None:
+        """Take note of weights that changed behind the back of the head."""
+        if self.rows:
+            self._head.stale()
+            return
+        # Another optimiser made a step, and all rows may have moved. They are hashed again as often
+        # as the sampler says, and not after each step.
+        self.ledger[0] += 1
+        if self.steps < self._next_rebuild:
+            return
+        rebuild = self.config["sampler"].get("rebuild") or {}
+        if self._interval:
+            self._interval *= rebuild.get("growth") or 1.0
+        else:
+            self._interval = float(rebuild.get("every") or 50)
+        self._next_rebuild = self.steps + round(self._interval)
+        self._head.stale()
+
+    def stale(self) -> None:
+        """Have every row hashed again before tables are next asked."""
+        self._head.stale()
+
+    def losses(
+        self, lent: Any, x: Features, targets: Targets, clock: int, gradients: bool
+    ) -> tuple[NDArray[Any], ...]:
+        """Return what the operator ``sampled_loss`` does."""
+        found: tuple[NDArray[Any], ...] = self._head.losses(*lent, x, targets, clock, gradients)
+        return found
+
+    def choose(self, lent: Any, x: Features, targets: Targets | None, clock: int) -> Any:
+        """Return what training computes."""
+        return self._head.choose(*lent, x, targets, clock)
+
+    def find(self, lent: Any, x: Features) -> Any:
+        """Return what prediction through the tables computes."""
+        return self._head.find(*lent, x)
+
+    def logits(self, lent: Any, x: Features, indptr: _Ids, indices: _Ids) -> Any:
+        """Return the scores of given neurons."""
+        return self._head.logits(*lent, x, indptr, indices)
+
+    def back(self, lent: Any, x: Features, indptr: _Ids, indices: _Ids, deltas: _Floats) -> Any:
+        """Return the derivative by the values of the input."""
+        return self._head.back(lent[0], x, indptr, indices, deltas)
+
+    def topk(self, lent: Any, x: Features, k: int, mode: str) -> Any:
+        """Return the best ids and their scores."""
+        return self._head.topk(*lent, x, k, mode)
+
+    def norm(self, gradients: list[RowGradients]) -> float:
+        """Return the Euclidean norm of gradients of rows and biases together."""
+        return float(self._head.norm(gradients))
+
+    def wants_rows(self) -> bool:
+        """Tell, inside of a backward pass, whether it leads to the weight.
+
+        ``torch.autograd.grad`` with respect to something else leaves all ``.grad`` alone.
+        """
+        edge = self._edge
+        return edge is None or bool(torch._C._will_engine_execute_node(edge))
+
+    def put(self, gradients: RowGradients) -> None:
+        """Keep gradients of rows until the optimiser takes them."""
+        if self.updater is not None:
+            self.updater(gradients)
+            return
+        self._forget_zeroed()
+        self._pending.append(gradients)
+        if self._mark is None:
+            self._set_mark()
+
+    def _set_mark(self) -> None:
+        # An explicit zero in `.grad`: `zero_grad` removes it, and optimisers that know nothing of
+        # rows mostly refuse it, where they would skip a parameter without gradient.
+        assert self.weight is not None
+        self._mark = torch.sparse_coo_tensor(
+            torch.zeros((2, 1), dtype=torch.int64),
+            torch.zeros(1),
+            tuple(self.weight.shape),
+            check_invariants=False,
+        )
+        self._marked = self._mark._version
+        self.weight.grad = self._mark
+
+    def _forget_zeroed(self) -> None:
+        """Drop what `zero_grad` of a module or of another optimiser meant to."""
+        if self._mark is None or self.weight is None:
+            return
+        found = self.weight.grad
+        if found is None or (found is self._mark and not found._nnz()):
+            if self._pending and not self.claimed:
+                self.claimed = True
+                warn(
+                    "grad='rows': found gradients that were dropped and never used; slide_rs.torch."
+                    "SlideAdam applies them, and grad='sparse' or 'dense' is for other optimisers"
+                )
+            self.drop()
+
+    def gradients(self) -> list[RowGradients]:
+        """Return what was collected since the last step.
+
+        Raises
+        ------
+        RuntimeError
+            If something else has touched the gradient of the weight.
+        """
+        self._forget_zeroed()
+        assert self.weight is not None
+        grads = [self.weight.grad, None if self.bias is None else self.bias.grad]
+        if self._mark is None and grads == [None, None]:
+            return []
+        if grads[0] is not self._mark or grads[1] is not None:
+            raise RuntimeError(
+                "weight.grad: found a gradient from outside of the layer, wanted none with "
+                "grad='rows'; a weight that is used elsewhere too wants grad='dense'"
+            )
+        if self._mark._version != self._marked:
+            raise RuntimeError(
+                "weight.grad: found that something scaled it, as clip_grad_norm_ does; with "
+                "grad='rows' it holds no gradient, and SlideAdam(max_norm=...) clips all"
+            )
+        return self._pending
+
+    def drop(self) -> None:
+        """Forget the gradients."""
+        self._pending = []
+        self.ledger[1] = 0
+        if self._mark is not None:
+            if self.weight is not None and self.weight.grad is self._mark:
+                self.weight.grad = None
+            self._mark = None
+
+    def apply(
+        self, moments: Any, optimizer: str, lr: float, t: int, gradients: list[RowGradients]
+    ) -> None:
+        """Change the rows that occur in the gradients, and make a step of it."""
+        assert self.weight is not None
+        lent = self.lend(self.weight, self.bias)
+        self._head.apply(*lent, moments, optimizer, lr, t, gradients)
+        for parameter in (self.weight, self.bias):
+            if parameter is not None:
+                torch.autograd.graph.increment_version(parameter)
+        self._seen = _stamp(self.weight, self.bias)
+        self.ledger[0] += 1
+        self._head.rehash(*lent, self.steps)
+
+
+def clock(ledger: Tensor) -> int:
+    """Return the number by which samplers draw."""
+    steps, passes = ledger.tolist()
+    return int(steps + passes * _STRIDE)
+
+
+def _stamp(weight: Tensor, bias: Tensor | None) -> tuple[int, ...]:
+    found = weight.data_ptr(), _version(weight)
+    return found if bias is None else (*found, bias.data_ptr(), _version(bias))
+
+
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else int(tensor._version)
