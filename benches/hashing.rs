@@ -63,7 +63,12 @@ fn config(projection: Projection, n_hashes: usize, n_tables: usize) -> TablesCon
 }
 
 /// Milliseconds of the first refresh, of a later one, of the codes and of the tables alone.
-fn measure(kernels: &Kernels, config: &TablesConfig, weights: &Param, bias: &Param) -> [f64; 4] {
+fn measure(
+    kernels: &Kernels,
+    config: &TablesConfig,
+    weights: &Param<'_>,
+    bias: &Param<'_>,
+) -> [f64; 4] {
     let stripes = weights.weights().stripes();
     let mut index = Index::new(config, stripes, WIDTH);
     let first = milliseconds(|| index.refresh(kernels, weights, Some(bias)));
@@ -87,7 +92,7 @@ fn measure(kernels: &Kernels, config: &TablesConfig, weights: &Param, bias: &Par
 }
 
 /// Hashes every row in place, in blocks as a refresh does.
-fn codes(kernels: &Kernels, hash: &HashFamily, weights: &Param) {
+fn codes(kernels: &Kernels, hash: &HashFamily, weights: &Param<'_>) {
     const BLOCK: usize = 64;
     let stripes = weights.weights().stripes();
     let extras = [0.5; BLOCK];

@@ -69,7 +69,7 @@ impl Cost {
 /// A layer and everything that a step on it reuses.
 struct Step {
     kernels: Kernels,
-    layer: Sampled,
+    layer: Sampled<'static>,
     update: Update,
     /// One sample: the input of the layer.
     x: Matrix,
@@ -136,7 +136,7 @@ impl Step {
         (self.kernels.dot_rows)(weights.as_slice(), &self.slots, self.x.row(0), &mut self.outputs);
         let y = self.outputs.iter().sum();
         // The derivative of `y` by each output is 1.
-        self.edges.group(std::iter::once((0, rows, &[1.0; ACTIVE][..])));
+        self.edges.group(weights.stripes(), std::iter::once((0, rows, &[1.0; ACTIVE][..])));
         let Self { kernels, layer, update, x, edges, scratch, .. } = self;
         let parts = || std::iter::once(&*edges);
         layer.update((kernels, update), parts, BatchInputs::Dense(x), scratch);

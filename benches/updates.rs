@@ -33,7 +33,7 @@ const STORED: [(&str, Dtype, Dtype, SecondMoment); 7] = [
 
 /// A layer and its optimiser.
 struct Layer {
-    param: Param,
+    param: Param<'static>,
     optimizer: Optimizer,
 }
 

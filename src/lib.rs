@@ -27,6 +27,7 @@
 
 pub mod config;
 mod error;
+pub mod head;
 pub mod hogwild;
 pub mod io;
 pub mod layer;

@@ -198,7 +198,7 @@ mod tests {
             for (weights, column) in [(Rows::zeros(n, 20), false), (Rows::column(n), true)] {
                 let in_row = weights.stride();
                 let param = Param::new(weights, &optimizer);
-                let bytes = |rows: &Rows| n * rows.stride() * rows.dtype().bytes();
+                let bytes = |rows: &Rows<'_>| n * rows.stride() * rows.dtype().bytes();
                 let kept: usize = param.moments().iter().map(|(_, rows)| bytes(rows)).sum();
                 let (of_weight, of_row) = optimizer.moments(column);
                 let counted = n as u128 * (in_row as u128 * of_weight + of_row);

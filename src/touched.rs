@@ -162,7 +162,8 @@ mod tests {
     use crate::rows::{SHARDS, Stripes};
 
     /// Transposes random active sets in blocks and compares with sorting them at once.
-    fn check(rows: u32, samples: u32, per_sample: u32) {
+    fn check(stripes: Stripes, samples: u32, per_sample: u32) {
+        let rows = stripes.rows() as u32;
         let mut rng = Rng::new(1, Stream::Probe, u64::from(rows), u64::from(per_sample));
         let lists: Vec<(u32, Vec<u32>, Vec<f32>)> = (0..samples)
             .map(|sample| {
@@ -175,7 +176,8 @@ mod tests {
             .chunks(3)
             .map(|block| {
                 let mut edges = Edges::default();
-                edges.group(block.iter().map(|(s, ids, coefs)| (*s, &ids[..], &coefs[..])));
+                edges
+                    .group(stripes, block.iter().map(|(s, ids, coefs)| (*s, &ids[..], &coefs[..])));
                 edges
             })
             .collect();
@@ -183,13 +185,13 @@ mod tests {
             .iter()
             .flat_map(|(s, ids, coefs)| ids.iter().zip(coefs).map(|(&id, &coef)| (id, *s, coef)))
             .collect();
-        wanted.sort_by_key(|&(id, sample, _)| (Stripes::split(id), sample));
+        wanted.sort_by_key(|&(id, sample, _)| (stripes.split(id), sample));
         let mut got = vec![];
         for shard in 0..SHARDS {
             let mut touched = Touched::default();
             touched.gather(shard, blocks.iter());
             for (local, sources, coefs) in touched.iter() {
-                let id = (local * SHARDS + shard) as u32;
+                let id = stripes.id(shard, local).unwrap();
                 got.extend(sources.iter().zip(coefs).map(|(&s, &coef)| (id, s, coef)));
             }
         }
@@ -201,21 +203,26 @@ mod tests {
         for (rows, samples, per_sample) in
             [(1, 4, 1), (10, 7, 3), (100, 20, 50), (500, 40, 2000), (3_000_000, 30, 2000)]
         {
-            check(rows, samples, per_sample);
+            check(Stripes::new(rows), samples, per_sample);
+            check(Stripes::in_order(rows), samples, per_sample);
         }
     }
 
     /// A row of a bundle has an edge to every sample of its block, behind the others of the block.
     #[test]
     fn bundles_stand_between_the_blocks() {
+        let stripes = Stripes::new(1000);
         let (ids, coefs) = ([3_u32, 3 + 64, 130, 3 + 640], [1.0_f32, 2.0, 3.0, 4.0]);
         let mut blocks = [Edges::default(), Edges::default(), Edges::default()];
-        blocks[0].group([(0, &ids[..2], &coefs[..2]), (2, &ids[..1], &coefs[2..3])].into_iter());
+        blocks[0].group(
+            stripes,
+            [(0, &ids[..2], &coefs[..2]), (2, &ids[..1], &coefs[2..3])].into_iter(),
+        );
         // Three samples from number 3 on, four columns of which two are taken.
         let columns: Vec<f32> = (0..12).map(|x| x as f32).collect();
-        blocks[1].group(std::iter::empty());
-        blocks[1].bundle((3, 3), [(0, ids[0]), (2, ids[3])].into_iter(), (&columns, 4));
-        blocks[2].group(std::iter::once((7, &ids[..], &coefs[..])));
+        blocks[1].group(stripes, std::iter::empty());
+        blocks[1].bundle(stripes, (3, 3), [(0, ids[0]), (2, ids[3])].into_iter(), (&columns, 4));
+        blocks[2].group(stripes, std::iter::once((7, &ids[..], &coefs[..])));
         let found = |blocks: &[Edges], shard: usize| {
             let mut touched = Touched::default();
             touched.gather(shard, blocks.iter());

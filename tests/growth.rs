@@ -116,9 +116,10 @@ fn put_in(other: &Network, config: &NetworkConfig, sources: &[Option<u32>]) -> N
     let mut network = Network::new(config.clone()).unwrap();
     let of_labels = 2 - usize::from(!config.output.bias);
     let first = other.params().len() - of_labels;
-    let from: Vec<Param> = other.params().into_iter().map(|(_, param)| param.clone()).collect();
+    let from: Vec<Param<'static>> =
+        other.params().into_iter().map(|(_, param)| param.clone()).collect();
     for (place, (from, to)) in from.iter().zip(network.params_mut()).enumerate() {
-        let values = |rows: &slide_rs::rows::Rows| {
+        let values = |rows: &slide_rs::rows::Rows<'_>| {
             let (all, width) = (rows.to_vec(), rows.width());
             if place < first {
                 return all;
@@ -141,7 +142,7 @@ fn put_in(other: &Network, config: &NetworkConfig, sources: &[Option<u32>]) -> N
 /// Every bucket of every table, and everything that is remembered.
 fn state(network: &Network) -> (Vec<Vec<u32>>, Vec<Vec<u32>>) {
     let moments = network.params().into_iter().flat_map(|(_, param)| {
-        let bits = |(_, rows): &(_, slide_rs::rows::Rows)| {
+        let bits = |(_, rows): &(_, slide_rs::rows::Rows<'_>)| {
             rows.to_vec().into_iter().map(f32::to_bits).collect::<Vec<u32>>()
         };
         param.moments().iter().map(bits).collect::<Vec<_>>()
@@ -178,7 +179,7 @@ fn check(name: &str, mut found: Network, mut wanted: Network, labels: usize) {
 }
 
 /// The parameters of a network before it grew.
-struct Before(Vec<Param>);
+struct Before(Vec<Param<'static>>);
 
 impl Before {
     /// Old rows are as they were, and new ones are zeros, but for the biases: those are a mean.

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "Head",
     "Network",
     "Ranker",
     "XmcReader",
@@ -27,6 +28,61 @@ _Features: TypeAlias = _Sparse | NDArray[np.float32]
 _Labels: TypeAlias = tuple[_Index, _Index]
 _Targets: TypeAlias = _Labels | tuple[_Index, _Index, NDArray[np.float32]]
 _Rows: TypeAlias = NDArray[np.int64] | None
+
+_Weight: TypeAlias = NDArray[np.float32]
+_Bias: TypeAlias = NDArray[np.float32] | None
+_Moment: TypeAlias = NDArray[np.float32] | NDArray[np.uint16]
+_Moments: TypeAlias = tuple[_Moment, _Moment, _Bias, _Bias]
+_Gradient: TypeAlias = tuple[_Features, _Labels, NDArray[np.float32]]
+
+@final
+class Head:
+    def __new__(cls, config: str, threads: int | None = None) -> Head: ...
+    @property
+    def config(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def threads(self) -> int: ...
+    def set_threads(self, threads: int) -> None: ...
+    @property
+    def input_norm(self) -> float: ...
+    def set_input_norm(self, length: float) -> None: ...
+    def losses(
+        self, weight: _Weight, bias: _Bias, x: _Features, targets: _Targets, step: int
+    ) -> tuple[
+        NDArray[np.float32],
+        NDArray[np.int64],
+        NDArray[np.int64],
+        NDArray[np.float32],
+        NDArray[np.float32],
+        NDArray[np.float32],
+    ]: ...
+    def activate(
+        self, weight: _Weight, bias: _Bias, x: _Features, step: int | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]: ...
+    def logits(
+        self, weight: _Weight, bias: _Bias, x: _Features, ids: _Labels
+    ) -> NDArray[np.float32]: ...
+    def back(
+        self, weight: _Weight, bias: _Bias, gradient: _Gradient
+    ) -> NDArray[np.float32]: ...
+    def apply(
+        self,
+        weight: _Weight,
+        bias: _Bias,
+        moments: _Moments,
+        optimizer: str,
+        lr: float,
+        t: int,
+        gradients: Sequence[_Gradient],
+    ) -> None: ...
+    def norm(self, gradients: Sequence[_Gradient]) -> float: ...
+    def stale(self) -> None: ...
+    def rehash(self, weight: _Weight, bias: _Bias, steps: int) -> bool: ...
+    def topk(
+        self, weight: _Weight, bias: _Bias, x: _Features, k: int, mode: str
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
 
 @final
 class Network:

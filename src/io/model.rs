@@ -101,7 +101,7 @@ impl View for Tensor {
     }
 }
 
-fn tensor(rows: &Rows) -> Tensor {
+fn tensor(rows: &Rows<'_>) -> Tensor {
     let values = match rows.dtype() {
         config::Dtype::F32 => Values::F32(rows.to_vec()),
         config::Dtype::Bf16 => Values::Bf16(rows.to_halves()),
@@ -151,7 +151,7 @@ fn write(
     path: &Path,
     (header, moments, mut tensors): (&Header, bool, Vec<(String, Tensor)>),
 ) -> Result<()> {
-    let finite = |param: &Param| param.weights().is_finite();
+    let finite = |param: &Param<'_>| param.weights().is_finite();
     if let Some((name, _)) = network.params().into_iter().find(|(_, param)| !finite(param)) {
         let reason = format!("{name} holds values that are not finite; nothing was written");
         return Err(Error::Model { path: path.to_owned(), reason });
@@ -258,7 +258,7 @@ fn check_sizes(
 fn read_param(
     tensors: &SafeTensors<'_>,
     name: &str,
-    param: &mut Param,
+    param: &mut Param<'_>,
 ) -> std::result::Result<bool, String> {
     read_rows(tensors, name, param.weights_mut())?;
     let names = tensors.names();
@@ -320,7 +320,7 @@ fn half(bytes: [u8; 2]) -> f32 {
 fn read_rows(
     tensors: &SafeTensors<'_>,
     name: &str,
-    rows: &mut Rows,
+    rows: &mut Rows<'_>,
 ) -> std::result::Result<(), String> {
     let shape = [rows.stripes().rows(), rows.width()];
     let bytes = bytes(tensors, name, shape, rows.dtype())?;

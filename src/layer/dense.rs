@@ -25,8 +25,8 @@ type Training = Option<(u64, u64)>;
 /// A dense layer.
 #[derive(Debug)]
 pub struct Dense {
-    weights: Param,
-    bias: Param,
+    weights: Param<'static>,
+    bias: Param<'static>,
     sums: Option<SharedSums>,
     activation: Activation,
     norm: f32,
@@ -68,18 +68,18 @@ impl Dense {
 
     /// The weights, a row for each input.
     #[must_use]
-    pub const fn weights(&self) -> &Param {
+    pub const fn weights(&self) -> &Param<'static> {
         &self.weights
     }
 
     /// The parameters: weights, then biases (one row).
-    pub const fn params_mut(&mut self) -> (&mut Param, Option<&mut Param>) {
+    pub const fn params_mut(&mut self) -> (&mut Param<'static>, Option<&mut Param<'static>>) {
         (&mut self.weights, Some(&mut self.bias))
     }
 
     /// The parameters: weights, then biases (one row).
     #[must_use]
-    pub const fn params(&self) -> (&Param, Option<&Param>) {
+    pub const fn params(&self) -> (&Param<'static>, Option<&Param<'static>>) {
         (&self.weights, Some(&self.bias))
     }
 

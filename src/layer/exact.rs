@@ -62,7 +62,7 @@ const MOST: usize = 256;
 /// Queries that meet a tile at a time; their logits are few enough to stay on the stack.
 const FEW: usize = 4;
 
-impl Sampled {
+impl Sampled<'_> {
     /// Offers every neuron of `shards` to each of the queries, as many as there are `tops`.
     pub fn exact(
         &self,

@@ -21,7 +21,7 @@ pub struct FewScratch {
     bias: Vec<f32>,
 }
 
-impl Sampled {
+impl Sampled<'_> {
     /// Whether all neurons are computed and they are no more than shards.
     #[must_use]
     pub const fn has_few(&self) -> bool {

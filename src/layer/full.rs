@@ -62,7 +62,7 @@ struct Batch<'a> {
     tapes: &'a [Tape],
 }
 
-impl Sampled {
+impl Sampled<'_> {
     /// One step on a batch of `n` samples whose inputs are `queries` and whose labels stand in the
     /// edges of `tapes`. Changes every row, writes the gradients of the inputs over `queries`,
     /// and returns the sum of the losses; changes nothing when that is not finite.

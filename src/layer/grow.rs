@@ -11,7 +11,7 @@ use crate::simd::Kernels;
 use super::Sampled;
 use super::sampled::INITIAL;
 
-impl Sampled {
+impl Sampled<'_> {
     /// Becomes a layer of as many neurons as there are `sources`: each is the neuron it names with
     /// all that is known of it, or new, with weights and bias of zero. `config` must be filled in
     /// for the new size, and is otherwise that of the layer. Every row must be up to date; new rows,

@@ -18,7 +18,7 @@ pub enum Hidden {
     /// All units are computed.
     Dense(Box<Dense>),
     /// Few units are computed.
-    Sampled(Box<Sampled>),
+    Sampled(Box<Sampled<'static>>),
 }
 
 impl Hidden {
@@ -35,7 +35,7 @@ impl Hidden {
 
     /// The layer, where it is a sampled one.
     #[must_use]
-    pub fn sampled(&self) -> Option<&Sampled> {
+    pub fn sampled(&self) -> Option<&Sampled<'static>> {
         match self {
             Self::Dense(_) => None,
             Self::Sampled(layer) => Some(layer),
@@ -43,7 +43,7 @@ impl Hidden {
     }
 
     /// The layer, where it is a sampled one.
-    pub fn sampled_mut(&mut self) -> Option<&mut Sampled> {
+    pub fn sampled_mut(&mut self) -> Option<&mut Sampled<'static>> {
         match self {
             Self::Dense(_) => None,
             Self::Sampled(layer) => Some(layer),
@@ -52,7 +52,7 @@ impl Hidden {
 
     /// Weights and biases.
     #[must_use]
-    pub fn params(&self) -> (&Param, Option<&Param>) {
+    pub fn params(&self) -> (&Param<'static>, Option<&Param<'static>>) {
         match self {
             Self::Dense(layer) => layer.params(),
             Self::Sampled(layer) => layer.params(),
@@ -60,7 +60,7 @@ impl Hidden {
     }
 
     /// Weights and biases.
-    pub fn params_mut(&mut self) -> (&mut Param, Option<&mut Param>) {
+    pub fn params_mut(&mut self) -> (&mut Param<'static>, Option<&mut Param<'static>>) {
         match self {
             Self::Dense(layer) => layer.params_mut(),
             Self::Sampled(layer) => layer.params_mut(),
@@ -122,20 +122,23 @@ pub fn forward(
 
 /// Takes the gradients of a block back from the outputs of the last hidden layer to the first, and
 /// notes which rows of each layer are changed, those of the output layer too.
-pub fn backward(kernels: &Kernels, layers: &[Hidden], output: &Sampled, tape: &mut Tape) {
+pub fn backward(kernels: &Kernels, layers: &[Hidden], output: &Sampled<'static>, tape: &mut Tape) {
     let Tape { first, len, hidden, output: last, edges, watch, .. } = tape;
     if let Some(edges) = edges.last_mut()
         && !(output.has_few() && matches!(hidden.last(), Some(LayerTape::Dense(_))))
     {
         let active = &last.active;
-        edges.group((0..*len).map(|i| {
-            let own = last.own(i);
-            ((*first + i) as u32, &active.ids[own.clone()], &active.coefs[own])
-        }));
+        edges.group(
+            output.stripes(),
+            (0..*len).map(|i| {
+                let own = last.own(i);
+                ((*first + i) as u32, &active.ids[own.clone()], &active.coefs[own])
+            }),
+        );
         if last.products.apart {
             let values = &last.products.values;
             let deltas = (values.as_slice(), values.stride());
-            edges.bundle((*first, *len), last.shared.taken(), deltas);
+            edges.bundle(output.stripes(), (*first, *len), last.shared.taken(), deltas);
         }
     }
     watch.lap(Phase::Transpose);
@@ -165,14 +168,15 @@ pub fn backward_hidden(kernels: &Kernels, layers: &[Hidden], tape: &mut Tape) {
                         }
                     }
                 }
+                let stripes = layer.weights().weights().stripes();
                 match inputs(features, before.last()) {
-                    Inputs::Sparse(lists) => edges[number].group(lists.iter(*first)),
+                    Inputs::Sparse(lists) => edges[number].group(stripes, lists.iter(*first)),
                     Inputs::Dense(_) if !layer.races() => {}
                     Inputs::Dense(values) => {
                         let ids = layer.inputs();
                         let rows = (0..*len).map(|i| (i, &values.row(i)[..ids.len()]));
                         let lists = rows.map(|(i, coefs)| ((*first + i) as u32, ids, coefs));
-                        edges[number].group(lists);
+                        edges[number].group(stripes, lists);
                     }
                 }
             }
@@ -185,7 +189,7 @@ pub fn backward_hidden(kernels: &Kernels, layers: &[Hidden], tape: &mut Tape) {
                     };
                     into_inputs(before, i, gradient);
                 }
-                edges[number].group(tape.active.with(&tape.deltas, *first));
+                edges[number].group(layer.stripes(), tape.active.with(&tape.deltas, *first));
             }
             _ => {}
         }

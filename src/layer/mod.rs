@@ -8,6 +8,7 @@ mod full;
 mod grow;
 mod hidden;
 mod inputs;
+mod lent;
 mod logits;
 mod observe;
 mod oracle;

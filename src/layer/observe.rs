@@ -9,7 +9,7 @@ use crate::tape::Tape;
 use super::Sampled;
 use super::inputs::inputs;
 
-impl Sampled {
+impl Sampled<'_> {
     /// Puts another sampler in the place of this one, which is returned. Its rows wait to be
     /// inserted.
     pub fn replace_sampler(&mut self, config: &SamplerConfig) -> Sampler {

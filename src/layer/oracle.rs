@@ -14,7 +14,7 @@ pub(super) struct AllLogits {
     order: Vec<u32>,
 }
 
-impl Sampled {
+impl Sampled<'_> {
     /// Appends the `n` neurons with the highest logits for sample `i`, in the order of their ids;
     /// of equal logits the lower ids.
     pub(super) fn best(

@@ -23,7 +23,7 @@ pub(super) struct Room {
     pub(super) all: AllLogits,
 }
 
-impl Sampled {
+impl Sampled<'_> {
     /// Chooses the active neurons of every sample of a block, computes them, their loss and their
     /// deltas (times `scale`), and the gradients of the outputs of the last hidden layer, while the
     /// rows of the sample are in the cache.
@@ -92,13 +92,16 @@ impl Sampled {
             }
             watch.lap(Phase::Logits);
             let (ids, deltas) = (&output.active.ids[start..], &mut output.active.coefs[start..]);
+            if let Some(logits) = &mut output.logits {
+                logits.extend_from_slice(deltas);
+            }
             if loss.is_softmax() {
                 let ids = (ids, labels.len());
                 let length = self.query_length(kernels, inputs, i);
                 self.sampler.correct(&drawn, ids, Some(pool), length, deltas);
             }
             let weight = tape.weights[i];
-            tape.loss += loss.backward(kernels, deltas, targets, (weight, scale));
+            tape.losses[i] = loss.backward(kernels, deltas, targets, (weight, scale));
             watch.lap(Phase::Loss);
             if output.products.apart {
                 output.write_shared(i);

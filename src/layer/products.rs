@@ -46,7 +46,7 @@ struct Group {
 /// Changes the rows of `weights`, a row for each input of layer `number` of `tapes`, by the `deltas`
 /// of the samples of the batch.
 pub(super) fn update(
-    weights: &mut Param,
+    weights: &mut Param<'_>,
     (kernels, update): (&Kernels, &Update),
     (tapes, number): (&[Tape], usize),
     deltas: &Matrix,

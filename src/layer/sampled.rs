@@ -25,16 +25,16 @@ use super::update::{Target, UpdateScratch};
 
 /// A sampled layer.
 #[derive(Debug)]
-pub struct Sampled {
-    pub(super) weights: Param,
-    pub(super) bias: Option<Param>,
+pub struct Sampled<'m> {
+    pub(super) weights: Param<'m>,
+    pub(super) bias: Option<Param<'m>>,
     pub(super) sampler: Sampler,
     pub(super) scratch: PerThread<Scratch>,
     /// Room for exact products; taken by one block at a time.
     pub(super) rooms: PerThread<Room>,
     pub(super) sums: Option<SharedSums>,
-    activation: Activation,
-    norm: f32,
+    pub(super) activation: Activation,
+    pub(super) norm: f32,
     /// Euclidean norm of the inputs, where it is known.
     pub(super) input_norm: f32,
     pub(super) number: u64,
@@ -61,13 +61,13 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     /// What the gradients of `weights` are summed in, where the tasks of a step race.
-    pub(super) fn sums(&self, weights: &Rows) -> Option<SharedSums> {
+    pub(super) fn sums(&self, weights: &Rows<'_>) -> Option<SharedSums> {
         let racing = self.update == UpdateMode::Hogwild;
         racing.then(|| SharedSums::new(weights.stripes(), weights.stride()))
     }
 }
 
-impl Sampled {
+impl<'m> Sampled<'m> {
     /// A hidden layer; every value of `config` must be filled in.
     #[must_use]
     pub fn hidden(config: &SampledConfig, place: Place<'_>) -> Self {
@@ -119,7 +119,7 @@ impl Sampled {
         self.stripes().rows()
     }
 
-    pub(super) const fn stripes(&self) -> Stripes {
+    pub(crate) const fn stripes(&self) -> Stripes {
         self.weights.weights().stripes()
     }
 
@@ -136,12 +136,12 @@ impl Sampled {
 
     /// The parameters: weights, then biases (one column).
     #[must_use]
-    pub fn params(&self) -> (&Param, Option<&Param>) {
+    pub fn params(&self) -> (&Param<'m>, Option<&Param<'m>>) {
         (&self.weights, self.bias.as_ref())
     }
 
     /// The parameters: weights, then biases (one column).
-    pub fn params_mut(&mut self) -> (&mut Param, Option<&mut Param>) {
+    pub fn params_mut(&mut self) -> (&mut Param<'m>, Option<&mut Param<'m>>) {
         (&mut self.weights, self.bias.as_mut())
     }
 

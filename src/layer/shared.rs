@@ -10,7 +10,7 @@ use super::Sampled;
 /// Rows that meet the samples at a time: with the samples they fill half of a first-level cache.
 const TILE: usize = 16;
 
-impl Sampled {
+impl Sampled<'_> {
     /// Computes the logits of all shared neurons for all `n` samples. Each has the bits that
     /// [`Sampled::row_sums`](Sampled) gives.
     pub(super) fn shared_logits(
@@ -97,7 +97,7 @@ mod tests {
 
     const UNITS: usize = 700;
 
-    fn layer(width: usize, (bias, dtype): (bool, Dtype)) -> Sampled {
+    fn layer(width: usize, (bias, dtype): (bool, Dtype)) -> Sampled<'static> {
         let config = OutputConfig {
             units: UNITS,
             bias,

@@ -63,6 +63,46 @@ impl UpdateScratch {
         }
     }
 
+    /// The sum of the squares of what [`Target::update`] would take for the gradients of the rows, and
+    /// of their biases; rows have `stride` floats, and a shard `per_shard` of them.
+    pub(crate) fn squares<'e, I: Iterator<Item = &'e Edges> + Clone>(
+        &mut self,
+        kernels: &Kernels,
+        (stride, per_shard): (usize, usize),
+        parts: impl Fn() -> I + Sync,
+        inputs: BatchInputs<'_>,
+    ) -> [f64; 2] {
+        self.make_room(stride, matches!(inputs, BatchInputs::Sparse { .. }));
+        self.make_places(per_shard);
+        let Self { shards, sums, .. } = self;
+        let tasks = shards.par_iter_mut().enumerate();
+        let of_shards: Vec<[f64; 2]> = tasks
+            .map(|(shard, (touched, _))| {
+                touched.gather(shard, parts());
+                sums.with(|Sums { gradient, columns: sum, .. }| {
+                    let mut squares = [0.0; 2];
+                    for (_, samples, coefs) in touched.iter() {
+                        if let BatchInputs::Dense(inputs) = inputs {
+                            gradient.fill(0.0);
+                            (kernels.axpy_rows)(inputs.as_slice(), samples, coefs, gradient);
+                            squares[0] += f64::from((kernels.dot)(gradient, gradient));
+                        } else {
+                            for (&sample, &coef) in samples.iter().zip(coefs) {
+                                sum.add(coef, inputs.sparse(sample));
+                            }
+                            let of = |&column: &u32| f64::from(sum.floats[column as usize]).powi(2);
+                            squares[0] += sum.columns.iter().map(of).sum::<f64>();
+                            sum.clear();
+                        }
+                        squares[1] += f64::from(coefs.iter().sum::<f32>()).powi(2);
+                    }
+                    squares
+                })
+            })
+            .collect();
+        [0, 1].map(|part| of_shards.iter().map(|squares| squares[part]).sum())
+    }
+
     /// Makes room for the places of all `rows` of a shard, on every thread.
     fn make_places(&mut self, rows: usize) {
         for Sums { places, bias_gradients, .. } in self.sums.all_mut() {
@@ -85,14 +125,14 @@ pub(super) struct Sums {
 }
 
 /// What changes: weights, biases where there are any, and the marks of moved rows.
-pub(super) struct Target<'a> {
-    pub(super) weights: &'a mut Param,
-    pub(super) bias: Option<&'a mut Param>,
+pub(super) struct Target<'a, 'm> {
+    pub(super) weights: &'a mut Param<'m>,
+    pub(super) bias: Option<&'a mut Param<'m>>,
     pub(super) moved: Option<[&'a mut [bool]; SHARDS]>,
     pub(super) sums: Option<&'a SharedSums>,
 }
 
-impl Target<'_> {
+impl Target<'_, '_> {
     /// The same with gradients that all tasks add to at once. With sparse inputs the touched entries
     /// are those whose gradient is not zero.
     fn race<'e, I: Iterator<Item = &'e Edges> + Clone>(

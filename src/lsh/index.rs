@@ -176,7 +176,7 @@ impl Index {
     pub fn cosines(
         &self,
         kernels: &Kernels,
-        (weights, bias): (&Param, Option<&Param>),
+        (weights, bias): (&Param<'_>, Option<&Param<'_>>),
         query: Vector<'_>,
         ids: &[u32],
     ) -> Vec<f32> {
@@ -188,7 +188,7 @@ impl Index {
         let layer = (weights.weights(), bias.map(Param::weights));
         let mut stage = Stage::new(self.hash.shape(), 1);
         let cosine = |&id: &u32| {
-            let (shard, local) = Stripes::split(id);
+            let (shard, local) = self.stripes.split(id);
             let places = (shard as usize, &[local as usize][..]);
             let block = stage.load(kernels, &self.transform, layer, places);
             let row = block.vectors.get(0, width).dense;
@@ -205,7 +205,7 @@ impl Index {
     ///
     /// What is done to a row may depend on all others (its mean, their largest length); then all
     /// are hashed when one moved.
-    pub fn refresh(&mut self, kernels: &Kernels, weights: &Param, bias: Option<&Param>) {
+    pub fn refresh(&mut self, kernels: &Kernels, weights: &Param<'_>, bias: Option<&Param<'_>>) {
         if !self.moved.contains(&true) && !self.tables.is_waiting() {
             return;
         }
@@ -264,7 +264,13 @@ impl Index {
     /// # Panics
     ///
     /// If there is no such row.
-    pub fn insert(&mut self, kernels: &Kernels, weights: &Param, bias: Option<&Param>, id: u32) {
+    pub fn insert(
+        &mut self,
+        kernels: &Kernels,
+        weights: &Param<'_>,
+        bias: Option<&Param<'_>>,
+        id: u32,
+    ) {
         let Self { hash, tables, stripes, transform, moved, lengths, scratch, stages, .. } = self;
         stages.ensure(|| Stage::new(hash.shape(), BLOCK));
         scratch.ensure(|| Scratch::new(hash, stripes.per_shard()));
@@ -292,7 +298,12 @@ impl Index {
     /// How far the rows have drifted from their buckets: of the code bits of a fixed sample of up
     /// to 256 rows, the share that differs from those they were inserted by. 0.5 is as far as
     /// random codes are apart.
-    pub fn drift(&mut self, kernels: &Kernels, weights: &Param, bias: Option<&Param>) -> f64 {
+    pub fn drift(
+        &mut self,
+        kernels: &Kernels,
+        weights: &Param<'_>,
+        bias: Option<&Param<'_>>,
+    ) -> f64 {
         let Self { hash, tables, stripes, transform, scratch, stages, .. } = self;
         stages.ensure(|| Stage::new(hash.shape(), BLOCK));
         scratch.ensure(|| Scratch::new(hash, stripes.per_shard()));
@@ -341,7 +352,7 @@ impl Scratch {
         id: u32,
     ) -> f32 {
         let Self { hashing, codes, .. } = self;
-        let (shard, local) = Stripes::split(id);
+        let (shard, local) = layer.0.stripes().split(id);
         codes.resize(hash.n_tables(), 0);
         stages.with(|stage| {
             let places = (shard as usize, &[local as usize][..]);

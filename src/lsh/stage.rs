@@ -30,7 +30,7 @@ const FLOATS: usize = 1 << 18;
 const BALANCED: usize = 4096;
 
 /// Weights and biases of a layer.
-pub(super) type Layer<'a> = (&'a Rows, Option<&'a Rows>);
+pub(super) type Layer<'a> = (&'a Rows<'a>, Option<&'a Rows<'a>>);
 
 /// What is done to rows before they are hashed.
 #[expect(clippy::struct_excessive_bools, reason = "four options that are independent")]
@@ -240,7 +240,7 @@ impl Stage {
 
     /// Makes room for `weights` stored as halves. On every thread before the work begins: which of
     /// them will meet the rows of a shard differs from time to time.
-    pub(super) fn make_room(&mut self, weights: &Rows) {
+    pub(super) fn make_room(&mut self, weights: &Rows<'_>) {
         if weights.dtype() == Dtype::Bf16 {
             let floats = self.rows() * weights.stride();
             self.room.reserve(floats.saturating_sub(self.room.len()));

@@ -79,7 +79,7 @@ pub struct HashTables {
     cap: Cap,
     codes: Codes,
     starts: Vec<u32>,
-    ids: Lines,
+    ids: Lines<'static>,
     /// Rows that no table shall hold, by slot.
     removed: Vec<bool>,
     overlay: Overlay,

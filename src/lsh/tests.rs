@@ -57,7 +57,7 @@ fn dense(values: &[f32], n: usize) -> Vectors<'_> {
     Vectors::Dense { values, stride: values.len() / n, n }
 }
 
-fn layer(rows: usize) -> (Param, Param) {
+fn layer(rows: usize) -> (Param<'static>, Param<'static>) {
     let mut bias = Param::new(Rows::column(rows), &SGD);
     for id in 0..rows as u32 {
         bias.weights_mut().row_mut(id)[0] = (id % 7) as f32 * 0.3 - 1.0;
@@ -72,7 +72,7 @@ fn scale(row: &mut [f64], by: f64) {
 }
 
 /// The rows of a layer as the options ask for them, in f64.
-fn transformed(config: &TablesConfig, (weights, bias): (&Param, &Param)) -> Vec<Vec<f32>> {
+fn transformed(config: &TablesConfig, (weights, bias): (&Param<'_>, &Param<'_>)) -> Vec<Vec<f32>> {
     let mut rows: Vec<Vec<f64>> = (0..weights.weights().stripes().rows() as u32)
         .map(|id| {
             let mut row: Vec<f64> =
@@ -110,7 +110,12 @@ fn transformed(config: &TablesConfig, (weights, bias): (&Param, &Param)) -> Vec<
 }
 
 /// In how many tables the rows `ids` stand in the bucket of their own codes, summed.
-fn found(index: &Index, config: &TablesConfig, layer: (&Param, &Param), ids: &[u32]) -> usize {
+fn found(
+    index: &Index,
+    config: &TablesConfig,
+    layer: (&Param<'_>, &Param<'_>),
+    ids: &[u32],
+) -> usize {
     let rows = transformed(config, layer);
     let tables = |&id: &u32| {
         let (row, extras) = rows[id as usize].split_at(WIDTH);
@@ -129,7 +134,8 @@ fn a_row_finds_itself_after_every_refresh_and_after_new_functions() {
         let mut index = Index::new(&config, weights.weights().stripes(), WIDTH);
         index.refresh(&kernels(), &weights, Some(&bias));
         let ids: Vec<u32> = (0..300).step_by(7).collect();
-        let all = |index: &Index, weights: &Param| found(index, &config, (weights, &bias), &ids);
+        let all =
+            |index: &Index, weights: &Param<'_>| found(index, &config, (weights, &bias), &ids);
         // Rounding in f64 instead of f32 may turn a sign or a comparison here and there.
         let least = ids.len() * TABLES - 4;
         assert!(all(&index, &weights) >= least, "{config:?}");
@@ -177,7 +183,7 @@ fn only_moved_rows_are_hashed() {
         for id in [7, 100] {
             weights.weights_mut().row_mut(id).iter_mut().for_each(|w| *w = -*w);
         }
-        let (shard, local) = Stripes::split(7);
+        let (shard, local) = weights.weights().stripes().split(7);
         index.moved_mut()[shard as usize][local as usize] = true;
         index.refresh(&kernels(), &weights, Some(&bias));
         assert_eq!(found(&index, &config, (&weights, &bias), &[7]), TABLES);

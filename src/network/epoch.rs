@@ -160,7 +160,7 @@ impl Network {
     fn report_of(&self, cursor: &Cursor) -> EpochReport {
         let n = cursor.samples.max(1) as f64;
         let sampled = self.hidden.iter().map(Hidden::sampled).zip(&self.workspace.hidden_active);
-        let share = |(layer, &active): (Option<&Sampled>, &u64)| {
+        let share = |(layer, &active): (Option<&Sampled<'static>>, &u64)| {
             layer.map(|layer| active as f64 / (n * layer.units() as f64))
         };
         EpochReport {

@@ -2,11 +2,10 @@
 
 use rayon::prelude::*;
 
-use crate::layer::{Inputs, Queries, TopK};
+use crate::layer::{Inputs, Queries, Sampled, TopK};
 use crate::rows::{Matrix, SHARDS};
+use crate::simd::Kernels;
 use crate::tape::{BLOCK, Tape};
-
-use super::Network;
 
 /// Rows that meet a tile of the weights at a time.
 const WIDE: usize = 128;
@@ -14,8 +13,17 @@ const WIDE: usize = 128;
 /// Tasks for each thread, so that all end at about the same time.
 const TASKS: usize = 8;
 
+/// A layer that is searched, which comes after `number` others.
+#[derive(Clone, Copy)]
+pub(crate) struct Searched<'a> {
+    pub(crate) kernels: &'a Kernels,
+    pub(crate) layer: &'a Sampled<'a>,
+    pub(crate) number: usize,
+}
+
 /// Room for an exact search: the queries of each group of rows, and their best so far.
-pub(super) struct Exact {
+#[derive(Debug)]
+pub(crate) struct Exact {
     k: usize,
     queries: Vec<Matrix>,
     /// Those of each group, one for each piece of the layer.
@@ -24,7 +32,7 @@ pub(super) struct Exact {
 
 impl Exact {
     /// Room for the best `k` of each row; it grows with the rows that come.
-    pub(super) const fn new(k: usize) -> Self {
+    pub(crate) const fn new(k: usize) -> Self {
         Self { k, queries: Vec::new(), tops: Vec::new() }
     }
 
@@ -32,9 +40,9 @@ impl Exact {
     ///
     /// Where there are fewer groups of rows than threads could work on, the layer is cut into
     /// pieces. What comes out is the same: scores and ids have one order, whoever compares them.
-    pub(super) fn run(
+    pub(crate) fn run(
         &mut self,
-        network: &Network,
+        searched: Searched<'_>,
         tapes: &[Tape],
         (ids, scores): (&mut [i32], &mut [f32]),
     ) {
@@ -47,7 +55,7 @@ impl Exact {
         queries.resize_with(groups.len(), Matrix::default);
         tops.resize_with(groups.len() * pieces, Vec::new);
         let queries: Vec<Queries<'_>> =
-            groups.zip(&mut *queries).map(|(tapes, room)| network.queries(tapes, room)).collect();
+            groups.zip(&mut *queries).map(|(tapes, room)| searched.queries(tapes, room)).collect();
         tops.par_iter_mut().with_max_len(1).enumerate().for_each(|(task, tops)| {
             let (group, piece) = (task / pieces, task % pieces);
             tops.resize_with(queries[group].len(), || TopK::new(k));
@@ -55,7 +63,7 @@ impl Exact {
                 top.reset(k);
             }
             let shards = piece * shards..(piece + 1) * shards;
-            network.output.exact(&network.kernels, queries[group], shards, tops);
+            searched.layer.exact(searched.kernels, queries[group], shards, tops);
         });
         let out = ids.par_chunks_mut(WIDE * k).zip(scores.par_chunks_mut(WIDE * k));
         tops.par_chunks_mut(pieces).zip(out).for_each(|(tops, (ids, scores))| {
@@ -71,20 +79,20 @@ impl Exact {
     }
 }
 
-impl Network {
-    /// The inputs of the output layer of some tapes: brought together in `room` as dense rows, or as
+impl Searched<'_> {
+    /// The inputs of the layer of some tapes: brought together in `room` as dense rows, or as
     /// they stand where they are sparse and such rows would be long.
-    pub(super) fn queries<'a>(&self, tapes: &'a [Tape], room: &'a mut Matrix) -> Queries<'a> {
+    pub(super) fn queries<'a>(self, tapes: &'a [Tape], room: &'a mut Matrix) -> Queries<'a> {
         let rows = tapes.iter().map(|tape| tape.len).sum();
-        let width = self.output.params().0.weights().width();
-        let sparse = self.hidden.last().is_none_or(|layer| layer.sampled().is_some());
-        if sparse && width > NARROW {
+        let width = self.layer.params().0.weights().width();
+        let sparse = |tape: &Tape| matches!(tape.inputs(self.number), Inputs::Sparse(_));
+        if width > NARROW && tapes.iter().any(sparse) {
             return Queries::Sparse(tapes);
         }
         room.reset(rows, width);
         let mut first = 0;
         for tape in tapes {
-            match tape.inputs(self.hidden.len()) {
+            match tape.inputs(self.number) {
                 Inputs::Dense(outputs) => room.copy_block(first, outputs, tape.len),
                 Inputs::Sparse(lists) => {
                     for i in 0..tape.len {

@@ -3,6 +3,7 @@
 
 mod epoch;
 mod exact;
+mod found;
 mod grow;
 mod observe;
 mod predict;
@@ -23,6 +24,8 @@ use crate::schedule::Run;
 use crate::simd::Kernels;
 use crate::tape::{BLOCK, LayerTape, Tape};
 
+pub(crate) use exact::{Exact, Searched};
+
 pub use epoch::{Cursor, EpochOptions, EpochReport, Progress};
 pub use grow::NewLabels;
 pub use observe::LayerTables;
@@ -39,7 +42,7 @@ pub struct Network {
     config: NetworkConfig,
     kernels: Kernels,
     hidden: Vec<Hidden>,
-    output: Sampled,
+    output: Sampled<'static>,
     /// One for each layer, the output layer last.
     optimizers: Vec<Optimizer>,
     counters: Counters,
@@ -186,7 +189,7 @@ impl Network {
 
     /// The output layer.
     #[must_use]
-    pub const fn output(&self) -> &Sampled {
+    pub const fn output(&self) -> &Sampled<'static> {
         &self.output
     }
 
@@ -206,7 +209,7 @@ impl Network {
 
     /// Every parameter with its name, in a fixed order.
     #[must_use]
-    pub fn params(&self) -> Vec<(String, &Param)> {
+    pub fn params(&self) -> Vec<(String, &Param<'static>)> {
         let mut all = vec![];
         for (i, layer) in self.hidden.iter().enumerate() {
             let (weights, bias) = layer.params();
@@ -241,7 +244,7 @@ impl Network {
 
     /// Every parameter, in the order of [`Network::params`]. Rows that are changed by hand are
     /// found by hashing only after [`Network::rehash_all`].
-    pub fn params_mut(&mut self) -> Vec<&mut Param> {
+    pub fn params_mut(&mut self) -> Vec<&mut Param<'static>> {
         let hidden = self.hidden.iter_mut().map(Hidden::params_mut);
         let all = hidden.chain([self.output.params_mut()]);
         all.flat_map(|(weights, bias)| [Some(weights), bias]).flatten().collect()
@@ -255,7 +258,7 @@ impl Network {
 
     /// The sampled layers, first to last; the output layer is one of them.
     #[must_use]
-    pub fn sampled(&self) -> Vec<&Sampled> {
+    pub fn sampled(&self) -> Vec<&Sampled<'static>> {
         self.hidden.iter().filter_map(Hidden::sampled).chain([&self.output]).collect()
     }
 
@@ -272,7 +275,7 @@ impl Network {
         sampled.active.ids_of(sample % BLOCK)
     }
 
-    fn sampled_mut(&mut self) -> impl Iterator<Item = &mut Sampled> {
+    fn sampled_mut(&mut self) -> impl Iterator<Item = &mut Sampled<'static>> {
         self.hidden.iter_mut().filter_map(Hidden::sampled_mut).chain([&mut self.output])
     }
 

@@ -195,7 +195,7 @@ impl Network {
             let rows: usize = tapes.iter().map(|tape| tape.len).sum();
             best.resize(rows, -1);
             scores.resize(rows, 0.0);
-            room.run(network, tapes, (&mut best, &mut scores));
+            room.run(network.searched(), tapes, (&mut best, &mut scores));
             let blocks = tapes.par_iter_mut().zip(best.par_chunks(BLOCK));
             let of_blocks: Vec<Vec<T>> = blocks
                 .map(|(tape, best)| {

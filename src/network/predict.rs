@@ -3,22 +3,13 @@
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::layer::{Inputs, TopK, forward};
+use crate::layer::{Inputs, forward};
 use crate::rows::{Matrix, SHARDS};
 use crate::sparse::{Features, IdLists, are_finite};
 use crate::tape::{BLOCK, Tape};
 
 use super::Network;
-use super::exact::Exact;
-
-/// Labels that are scored for each one asked for, at least, in mode [`Mode::Lsh`].
-const CANDIDATES: usize = 10;
-
-/// At least one label in so many is scored in that mode, until these are [`MANY`].
-const SHARE: usize = 200;
-
-/// Reading a hundred rows more takes some 30 microseconds.
-const MANY: usize = 150;
+use super::exact::{Exact, Searched};
 
 /// How the best labels are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +60,8 @@ impl Network {
             let place = first * k..(first + rows) * k;
             let (ids, scores) = (&mut ids[place.clone()], &mut scores[place]);
             match mode {
-                Mode::Exact => room.run(network, tapes, (ids, scores)),
-                Mode::Lsh => network.found(tapes, k, (ids, scores)),
+                Mode::Exact => room.run(network.searched(), tapes, (ids, scores)),
+                Mode::Lsh => network.searched().found(network.config.seed, tapes, k, (ids, scores)),
             }
         })?;
         Ok((ids, scores))
@@ -133,7 +124,7 @@ impl Network {
             let out = scores[first * units..].par_chunks_mut(BLOCK * units);
             let tasks = tapes.par_chunks(1).zip(&mut rooms).zip(out);
             tasks.for_each(|((tape, room), out)| {
-                let queries = network.queries(tape, room);
+                let queries = network.searched().queries(tape, room);
                 let layer = &network.output;
                 layer.each_tile(&network.kernels, queries, 0..SHARDS, |tile, query, logits| {
                     let out = &mut out[query * units..][..units];
@@ -146,29 +137,9 @@ impl Network {
         Ok(scores)
     }
 
-    /// The best `k` of what the hash tables return for every sample of the tapes.
-    fn found(&self, tapes: &mut [Tape], k: usize, (ids, scores): (&mut [i32], &mut [f32])) {
-        if let [tape] = tapes {
-            return self.found_of(tape, k, (ids, scores));
-        }
-        let out = ids.par_chunks_mut(BLOCK * k).zip(scores.par_chunks_mut(BLOCK * k));
-        tapes.par_iter_mut().zip(out).for_each(|(tape, out)| self.found_of(tape, k, out));
-    }
-
-    /// The same for one block.
-    fn found_of(&self, tape: &mut Tape, k: usize, (ids, scores): (&mut [i32], &mut [f32])) {
-        let few = (self.config.output.units / SHARE).min(MANY);
-        self.output.retrieve(&self.kernels, self.config.seed, few.max(CANDIDATES * k), tape);
-        self.output.score_active(&self.kernels, tape);
-        let mut top = TopK::new(k);
-        for (i, (ids, scores)) in ids.chunks_mut(k).zip(scores.chunks_mut(k)).enumerate() {
-            top.reset(k);
-            let (found, logits) = tape.output.active.of(i);
-            for (&id, &score) in found.iter().zip(logits) {
-                top.offer(score, id);
-            }
-            top.write(ids, scores);
-        }
+    /// The output layer, to be searched.
+    pub(super) const fn searched(&self) -> Searched<'_> {
+        Searched { kernels: &self.kernels, layer: &self.output, number: self.hidden.len() }
     }
 
     /// Makes room for every thread of the current pool.

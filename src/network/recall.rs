@@ -45,7 +45,7 @@ impl Network {
             let rows: usize = tapes.iter().map(|tape| tape.len).sum();
             let place = first * k..(first + rows) * k;
             let best = &mut best[place.clone()];
-            room.run(network, tapes, (best, &mut scores[place]));
+            room.run(network.searched(), tapes, (best, &mut scores[place]));
             let blocks = tapes.par_iter_mut().zip(best.par_chunks(BLOCK * k));
             let hit = blocks.map(|(tape, best)| {
                 network.output.retrieve(&network.kernels, network.config.seed, 0, tape);

@@ -72,7 +72,8 @@ impl Network {
                 return Err("has missed steps that were not made");
             }
             optimizer.remember(counters.updates, rates);
-            let params: Vec<&mut Param> = [Some(weights), bias].into_iter().flatten().collect();
+            let params: Vec<&mut Param<'static>> =
+                [Some(weights), bias].into_iter().flatten().collect();
             if rates.is_empty() && state.seen.is_empty() {
                 continue;
             }

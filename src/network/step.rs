@@ -151,7 +151,7 @@ impl Network {
             forward(kernels, hidden, Some(draw), tape);
             tape.watch.lap(Phase::Hidden);
             if full {
-                tape.group_labels();
+                tape.group_labels(output.stripes());
             } else {
                 output.forward_backward(kernels, (loss, scale), (draw, pool), tape);
                 backward(kernels, hidden, output, tape);
@@ -176,7 +176,7 @@ impl Network {
                 }
             }
         }
-        let mut loss = tapes.iter().map(|tape| tape.loss).sum();
+        let mut loss = tapes.iter().map(Tape::loss).sum();
         if full
             && let Some(LayerRoom { outputs, .. }) = layers.last_mut()
             && let Some(optimizer) = optimizers.last()

@@ -29,5 +29,6 @@ mod tests;
 
 pub(crate) use adam::has_stamps;
 pub use optimizer::{Optimizer, Update};
+pub(crate) use param::names;
 pub use param::{Param, ParamShard};
 pub use steps::Steps;

@@ -157,10 +157,10 @@ impl Optimizer {
     /// Brings every row of the group up to date, as if it had been touched with a zero gradient in
     /// every step that was begun; the history is then dropped. `params` must be all that this
     /// optimiser changes. A step must not be begun and flushed before it is made.
-    pub fn flush<'a>(
+    pub fn flush<'a, 'm: 'a>(
         &mut self,
         kernels: &Kernels,
-        params: impl IntoIterator<Item = &'a mut Param>,
+        params: impl IntoIterator<Item = &'a mut Param<'m>>,
     ) {
         if !self.is_pending() {
             return;

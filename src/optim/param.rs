@@ -6,32 +6,39 @@ use crate::config::{Dtype, OptimizerConfig, SecondMoment};
 use crate::rows::{Numbers, Rows, SHARDS, Shard, Stripes};
 use crate::simd::{Kernels, LANES};
 
+use names::{M, SUM, V, V_OF_ROW};
+
 use super::optimizer::{Rule, Update};
 use super::row::{Entries, Row, clip, clip_columns};
 use super::stored::{Stored, keys};
 use super::{adagrad, adam};
 
-/// First and second moment of each weight.
-const M: &str = "m";
-const V: &str = "v";
-/// What is kept of each row: the second moment, or a sum of squares.
-const V_OF_ROW: &str = "v_of_row";
-const SUM: &str = "acc";
+/// What is remembered is called.
+pub(crate) mod names {
+    /// The first moment of each weight.
+    pub(crate) const M: &str = "m";
+    /// The second moment of each weight.
+    pub(crate) const V: &str = "v";
+    /// The second moment of each row.
+    pub(crate) const V_OF_ROW: &str = "v_of_row";
+    /// The sum of squares of each row.
+    pub(crate) const SUM: &str = "acc";
+}
 
 /// Weights with whatever the optimiser remembers of them.
 #[derive(Clone, Debug)]
-pub struct Param {
-    weights: Rows,
+pub struct Param<'m> {
+    weights: Rows<'m>,
     /// What is remembered, with its name: of each weight, or of each row.
-    moments: Vec<(&'static str, Rows)>,
+    moments: Vec<(&'static str, Rows<'m>)>,
     /// How many of the optimiser's steps the row in each slot has seen; empty if nobody asks.
     stamps: Vec<u32>,
 }
 
-impl Param {
+impl<'m> Param<'m> {
     /// Takes `weights`; nothing is remembered yet. What is open in an Adam is as in a small layer.
     #[must_use]
-    pub fn new(weights: Rows, optimizer: &OptimizerConfig) -> Self {
+    pub fn new(weights: Rows<'m>, optimizer: &OptimizerConfig) -> Self {
         let of_entries = |dtype| weights.zeros_like(dtype);
         let of_rows = || Rows::column(weights.stripes().rows());
         // A bias is small, and a row to itself.
@@ -61,6 +68,17 @@ impl Param {
         Self { weights, moments, stamps }
     }
 
+    /// No weights.
+    pub(crate) fn none() -> Self {
+        Self::lent(Rows::none(), Vec::new())
+    }
+
+    /// Weights with what is remembered of them, by the names of [`Param::moments`]; no row has missed
+    /// a step.
+    pub(crate) const fn lent(weights: Rows<'m>, moments: Vec<(&'static str, Rows<'m>)>) -> Self {
+        Self { weights, moments, stamps: Vec::new() }
+    }
+
     /// As many rows as there are `sources`: each a copy of the row it names with what is remembered
     /// of it, and zeros where it names none. Every row must be up to date
     /// ([`Optimizer::flush`](super::Optimizer::flush)).
@@ -69,39 +87,39 @@ impl Param {
     ///
     /// If there is no such row.
     #[must_use]
-    pub fn picked(&self, sources: &[Option<u32>]) -> Self {
+    pub fn picked(&self, sources: &[Option<u32>]) -> Param<'static> {
         let weights = self.weights.picked(sources);
         let moments = self.moments.iter().map(|(name, rows)| (*name, rows.picked(sources)));
         let slots = if self.stamps.is_empty() { 0 } else { weights.stripes().slots() };
-        Self { moments: moments.collect(), stamps: vec![0; slots], weights }
+        Param { moments: moments.collect(), stamps: vec![0; slots], weights }
     }
 
     /// The weights.
     #[must_use]
-    pub const fn weights(&self) -> &Rows {
+    pub const fn weights(&self) -> &Rows<'m> {
         &self.weights
     }
 
     /// The weights.
-    pub const fn weights_mut(&mut self) -> &mut Rows {
+    pub const fn weights_mut(&mut self) -> &mut Rows<'m> {
         &mut self.weights
     }
 
     /// The weights; what was remembered is dropped.
     #[must_use]
-    pub fn into_weights(self) -> Rows {
+    pub fn into_weights(self) -> Rows<'m> {
         self.weights
     }
 
     /// What the optimiser remembers, by name: `m` and `v` of each weight, `v_of_row` or `acc` of
     /// each row. Second moments and accumulators, which cannot be negative, are all but `m`.
     #[must_use]
-    pub fn moments(&self) -> &[(&'static str, Rows)] {
+    pub fn moments(&self) -> &[(&'static str, Rows<'m>)] {
         &self.moments
     }
 
     /// What the optimiser remembers, by name.
-    pub fn moments_mut(&mut self) -> &mut [(&'static str, Rows)] {
+    pub fn moments_mut(&mut self) -> &mut [(&'static str, Rows<'m>)] {
         &mut self.moments
     }
 

@@ -53,8 +53,8 @@ impl<'a> Steps<'a> {
         &self,
         kernels: &Kernels,
         (config, clip): (&OptimizerConfig, ClipConfig),
-        weights: Rows,
-    ) -> Rows {
+        weights: Rows<'static>,
+    ) -> Rows<'static> {
         let (rows, width) = (weights.stripes().rows(), weights.width());
         let mut row = vec![0.0; weights.stride()];
         let mut param = Param::new(weights, config);

@@ -4,8 +4,10 @@
 mod arrays;
 mod call;
 mod error;
+mod head;
 mod io;
 mod labels;
+mod locked;
 mod network;
 mod optim;
 mod pool;
@@ -20,6 +22,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use super::arrays::{borrowed_addresses, is_well_formed};
+    #[pymodule_export]
+    use super::head::PyHead;
     #[pymodule_export]
     use super::io::{PyXmcReader, crc32, is_canonical, read_xmc, write_xmc};
     #[pymodule_export]

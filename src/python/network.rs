@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread::ThreadId;
 
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -17,6 +16,7 @@ use crate::tape::BLOCK;
 
 use super::arrays::{FeatureArrays, Pattern, TargetArrays};
 use super::labels::new_labels;
+use super::locked::Locked;
 use super::pool::Pool;
 use super::reports;
 use super::watch::Watch;
@@ -24,9 +24,7 @@ use super::watch::Watch;
 /// A network, its threads, and a lock that makes calls from several Python threads wait in turn.
 #[pyclass(frozen, name = "Network", module = "slide_rs._core")]
 pub(super) struct PyNetwork {
-    pub(super) inner: Mutex<Network>,
-    /// Process and thread that are inside a call.
-    pub(super) owner: Mutex<Option<(u32, ThreadId)>>,
+    pub(super) inner: Locked<Network>,
     pub(super) steps: AtomicU64,
     /// The bits of the factor on the learning rate, so that it can be read in the course of a call.
     rate_factor: AtomicU32,
@@ -58,8 +56,7 @@ impl PyNetwork {
             units: AtomicUsize::new(config.output.units),
             steps: AtomicU64::new(network.counters().steps),
             rate_factor: AtomicU32::new(1.0_f32.to_bits()),
-            inner: Mutex::new(network),
-            owner: Mutex::new(None),
+            inner: Locked::new(network),
             pool,
             training,
         })

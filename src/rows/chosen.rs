@@ -8,7 +8,7 @@ use super::{Matrix, Rows};
 /// Rows that are asked for before they are copied.
 const AHEAD: usize = 4;
 
-impl Rows {
+impl Rows<'_> {
     /// Copies the rows in `slots`, as floats, to `out`, one after another with their padding.
     /// Meanwhile the first rows of `next` are asked for.
     pub fn gather(&self, kernels: &Kernels, slots: &[u32], next: &[u32], out: &mut [f32]) {

@@ -4,7 +4,7 @@
 //! processor covers in pages of 4 KiB; so large memory asks for huge pages. That is a wish: where
 //! the system has none, or is no Unix, ordinary memory serves as well.
 
-use bytemuck::{Zeroable, cast_slice, cast_slice_mut};
+use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
 use memmap2::MmapMut;
 use rayon::prelude::*;
 
@@ -17,14 +17,15 @@ const LARGE: usize = 8 << 20;
 const HUGE: usize = 2 << 20;
 const SMALL: usize = 4 << 10;
 
-/// Lines of zeros, to begin with.
+/// Lines of zeros, to begin with, or those that somebody else owns.
 #[derive(Debug)]
-pub(crate) enum Lines {
+pub(crate) enum Lines<'m> {
     Small(Vec<Line>),
     Large(MmapMut),
+    Lent(&'m mut [Line]),
 }
 
-impl Lines {
+impl<'m> Lines<'m> {
     /// `n` lines.
     pub(super) fn zeros(n: usize) -> Self {
         let bytes = n * size_of::<Line>();
@@ -36,6 +37,16 @@ impl Lines {
             return Self::Large(pages);
         }
         Self::Small(vec![Line::zeroed(); n])
+    }
+
+    /// The lines that `numbers` are; none if they do not begin at one, or do not end at one.
+    pub(super) fn lent<T: Pod>(numbers: &'m mut [T]) -> Option<Self> {
+        bytemuck::try_cast_slice_mut(numbers).ok().map(Self::Lent)
+    }
+
+    /// No lines.
+    pub(super) const fn none() -> Self {
+        Self::Small(Vec::new())
     }
 
     /// Room for `n` numbers of 32 bits, and a few more to the end of the last line.
@@ -57,6 +68,7 @@ impl Lines {
         match self {
             Self::Small(lines) => lines,
             Self::Large(pages) => cast_slice(pages),
+            Self::Lent(lines) => lines,
         }
     }
 
@@ -64,6 +76,7 @@ impl Lines {
         match self {
             Self::Small(lines) => lines,
             Self::Large(pages) => cast_slice_mut(pages),
+            Self::Lent(lines) => lines,
         }
     }
 }
@@ -85,7 +98,7 @@ fn wish_for_huge(pages: &MmapMut) {
 #[cfg(not(target_os = "linux"))]
 const fn wish_for_huge(_: &MmapMut) {}
 
-impl Clone for Lines {
+impl Clone for Lines<'_> {
     fn clone(&self) -> Self {
         let mut new = Self::zeros(self.as_slice().len());
         new.as_mut_slice().copy_from_slice(self.as_slice());

@@ -9,6 +9,7 @@
 //! [`Rows::dot_rows`] and its neighbours, [`Rows::tile`] or [`Rows::read`] need not know which.
 
 mod chosen;
+mod lent;
 mod lines;
 mod matrix;
 mod numbers;
@@ -28,21 +29,21 @@ pub(crate) use lines::Lines;
 use matrix::Line;
 
 pub use matrix::Matrix;
-pub(crate) use numbers::Numbers;
+pub use numbers::Numbers;
 pub use shard::Shard;
 pub use stripes::{SHARDS, Stripes};
 
 /// The rows of a layer: weights, or a moment of them. The padding after a row is always zero.
 #[derive(Clone, Debug)]
-pub struct Rows {
+pub struct Rows<'m> {
     stripes: Stripes,
     width: usize,
     stride: usize,
     dtype: Dtype,
-    lines: Lines,
+    lines: Lines<'m>,
 }
 
-impl Rows {
+impl Rows<'_> {
     /// `rows` rows of `width` zeros.
     #[must_use]
     pub fn zeros(rows: usize, width: usize) -> Self {
@@ -70,8 +71,8 @@ impl Rows {
 
     /// As many zeros in the same places, stored as `dtype`.
     #[must_use]
-    pub fn zeros_like(&self, dtype: Dtype) -> Self {
-        Self::with_stride(self.stripes.rows(), (self.width, self.stride), dtype)
+    pub fn zeros_like(&self, dtype: Dtype) -> Rows<'static> {
+        Rows::with_stride(self.stripes.rows(), (self.width, self.stride), dtype)
     }
 
     /// Uniform numbers with standard deviation `std`; row `id` depends on `seed`, `layer` and `id`.

@@ -4,8 +4,10 @@ use crate::simd::{Bf16, Kernels, dice};
 
 /// Numbers as they are stored: a shard of rows, a row, or a part of one.
 #[derive(Debug)]
-pub(crate) enum Numbers<'a> {
+pub enum Numbers<'a> {
+    /// 32-bit floats.
     F32(&'a mut [f32]),
+    /// Their upper halves.
     Bf16(&'a mut [Bf16]),
 }
 

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Rows, SHARDS, Stripes};
+use super::{Rows, SHARDS};
 
-impl Rows {
+impl Rows<'_> {
     /// As many rows as there are `sources`: each a copy, bit for bit, of the row it names, and zeros
     /// where it names none.
     ///
@@ -14,8 +14,8 @@ impl Rows {
     ///
     /// If there is no such row.
     #[must_use]
-    pub fn picked(&self, sources: &[Option<u32>]) -> Self {
-        let mut new = Self::with_stride(sources.len(), (self.width, self.stride), self.dtype);
+    pub fn picked(&self, sources: &[Option<u32>]) -> Rows<'static> {
+        let mut new = Rows::with_stride(sources.len(), (self.width, self.stride), self.dtype);
         let stripes = new.stripes;
         let row_bytes = self.stride * self.dtype.bytes();
         let from: &[u8] = bytemuck::cast_slice(self.lines.as_slice());
@@ -37,9 +37,10 @@ impl Rows {
     /// numbers of the type.
     pub fn assign_rows(&mut self, ids: Range<u32>, mut values: impl Iterator<Item = f32>) {
         let width = self.width;
+        let stripes = self.stripes;
         let mut parts = self.parts_mut();
         for id in ids {
-            let (shard, local) = Stripes::split(id);
+            let (shard, local) = stripes.split(id);
             parts[shard as usize].assign(local as usize, values.by_ref().take(width));
         }
     }

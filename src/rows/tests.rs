@@ -36,7 +36,7 @@ fn every_reader_sees_the_same_numbers_in_halves_as_in_floats() {
     let slots: Vec<u32> = (0..300).step_by(7).map(|id| halves.stripes().slot(id)).collect();
     let (columns, x) = ([3, 36, 0, 17, 9], floats.row(4).to_vec());
     for kernels in Kernels::available() {
-        let read = |rows: &Rows| {
+        let read = |rows: &Rows<'_>| {
             let mut out = vec![0.0; 4 * slots.len() + 48 + 5];
             let (dots, rest) = out.split_at_mut(slots.len());
             rows.dot_rows(&kernels, &slots, &x, dots);

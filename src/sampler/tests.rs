@@ -47,7 +47,7 @@ fn scratch() -> Scratch {
     Scratch::new(UNITS, Kernels::available().next().unwrap())
 }
 
-fn weights() -> Param {
+fn weights() -> Param<'static> {
     Param::new(Rows::random(UNITS, WIDTH, 1.0, 0, 0), &SGD)
 }
 
@@ -55,7 +55,7 @@ fn build(config: &SamplerConfig) -> Sampler {
     build_on((&weights(), None), config)
 }
 
-fn build_on((weights, bias): (&Param, Option<&Param>), config: &SamplerConfig) -> Sampler {
+fn build_on((weights, bias): (&Param<'_>, Option<&Param<'_>>), config: &SamplerConfig) -> Sampler {
     // The length matters to biases only: it gives them a unit other than 1.
     let mut sampler = Sampler::new(config, weights.weights().stripes(), WIDTH).expecting(4.0);
     if let Some(index) = sampler.index_mut() {

@@ -11,7 +11,7 @@ use crate::config::{HiddenConfig, Loss};
 use crate::error::{Error, Result};
 use crate::lsh::HashScratch;
 use crate::phases::Stopwatch;
-use crate::rows::Matrix;
+use crate::rows::{Matrix, Stripes};
 use crate::sampler::Shared;
 use crate::targets::Targets;
 use crate::touched::Edges;
@@ -140,6 +140,8 @@ pub struct SampledTape {
     pub shared: Shared,
     /// Their products with the samples, where they are computed apart from the others.
     pub products: SharedTape,
+    /// The logits as they came out of the products, where somebody wants them.
+    pub logits: Option<Vec<f32>>,
 }
 
 /// The neurons that a block shares, as a matrix beside its lists.
@@ -172,6 +174,9 @@ impl SampledTape {
         self.slopes.clear();
         self.deltas.clear();
         self.products.apart = false;
+        if let Some(logits) = &mut self.logits {
+            logits.clear();
+        }
     }
 }
 
@@ -218,8 +223,8 @@ pub struct Tape {
     pub output: SampledTape,
     /// The edges to the rows of each layer, the output layer last.
     pub edges: Vec<Edges>,
-    /// Sum of the losses.
-    pub loss: f64,
+    /// The loss of each sample.
+    pub losses: [f64; BLOCK],
     /// Why the block could not be read.
     pub error: Option<Error>,
     /// Where the time of the block went.
@@ -243,10 +248,16 @@ impl Tape {
             hidden: hidden.iter().map(LayerTape::new).collect(),
             output: SampledTape::default(),
             edges,
-            loss: 0.0,
+            losses: [0.0; BLOCK],
             error: None,
             watch: Stopwatch::default(),
         }
+    }
+
+    /// Sum of the losses.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        self.losses.iter().sum()
     }
 
     /// Starts a block whose first sample has number `first` in its batch.
@@ -261,7 +272,7 @@ impl Tape {
                 tape.clear();
             }
         }
-        self.loss = 0.0;
+        self.losses = [0.0; BLOCK];
         self.error = None;
         self.watch.start();
         for edges in &mut self.edges {
@@ -322,15 +333,16 @@ impl Tape {
         &self.labels[start..self.label_ends[i]]
     }
 
-    /// Edges from every label of the block to its sample, with its target.
-    pub fn group_labels(&mut self) {
+    /// Edges from every label of the block to its sample, with its target; the labels are rows in
+    /// `stripes`.
+    pub fn group_labels(&mut self, stripes: Stripes) {
         let Self { first, labels, targets, label_ends, output, edges, .. } = self;
         let active = &mut output.active;
         active.ids.extend_from_slice(labels);
         active.coefs.extend_from_slice(targets);
         active.ends.extend_from_slice(label_ends);
         if let Some(edges) = edges.last_mut() {
-            edges.group(active.iter(*first));
+            edges.group(stripes, active.iter(*first));
         }
     }
 }

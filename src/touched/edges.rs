@@ -39,14 +39,18 @@ pub(super) struct Bundle<'a> {
 }
 
 impl Edges {
-    /// Sorts `(ids[k], sample, coefs[k])` of several samples by the shard of the id.
+    /// Sorts `(ids[k], sample, coefs[k])` of several samples by the shard of the id in `stripes`.
     ///
     /// `lists` yields each sample's number, ids and coefficients; it is walked twice.
-    pub fn group<'a>(&mut self, lists: impl Iterator<Item = (u32, &'a [u32], &'a [f32])> + Clone) {
+    pub fn group<'a>(
+        &mut self,
+        stripes: Stripes,
+        lists: impl Iterator<Item = (u32, &'a [u32], &'a [f32])> + Clone,
+    ) {
         let mut next = [0_usize; SHARDS];
         for (_, ids, _) in lists.clone() {
             for &id in ids {
-                next[Stripes::split(id).0 as usize] += 1;
+                next[stripes.split(id).0 as usize] += 1;
             }
         }
         let total = to_starts(&mut next, &mut self.ends);
@@ -55,7 +59,7 @@ impl Edges {
         make_room(&mut self.coefs, total).resize(total, 0.0);
         for (sample, ids, coefs) in lists {
             for (&id, &coef) in ids.iter().zip(coefs) {
-                let (shard, local) = Stripes::split(id);
+                let (shard, local) = stripes.split(id);
                 let at = next[shard as usize];
                 next[shard as usize] += 1;
                 self.locals[at] = local;
@@ -69,13 +73,14 @@ impl Edges {
     /// comes with its column in `coefs`, which has a line for each sample, `stride` floats apart.
     pub fn bundle(
         &mut self,
+        stripes: Stripes,
         (first, n): (usize, usize),
         rows: impl Iterator<Item = (usize, u32)> + Clone,
         (coefs, stride): (&[f32], usize),
     ) {
         let mut next = [0_usize; SHARDS];
         for (_, id) in rows.clone() {
-            next[Stripes::split(id).0 as usize] += 1;
+            next[stripes.split(id).0 as usize] += 1;
         }
         let bundles = &mut self.bundles;
         (bundles.first, bundles.n) = (first as u32, n);
@@ -83,7 +88,7 @@ impl Edges {
         make_room(&mut bundles.locals, total).resize(total, 0);
         make_room(&mut bundles.coefs, total * n).resize(total * n, 0.0);
         for (column, id) in rows {
-            let (shard, local) = Stripes::split(id);
+            let (shard, local) = stripes.split(id);
             let at = next[shard as usize];
             next[shard as usize] += 1;
             bundles.locals[at] = local;

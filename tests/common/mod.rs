@@ -242,7 +242,7 @@ pub fn move_biases(network: &mut Network) {
 /// The bits of every parameter.
 pub fn bits(network: &Network) -> Vec<Vec<u32>> {
     let params = network.params();
-    let of_param = |rows: &Rows| rows.to_vec().into_iter().map(f32::to_bits).collect();
+    let of_param = |rows: &Rows<'_>| rows.to_vec().into_iter().map(f32::to_bits).collect();
     params.iter().map(|(_, param)| of_param(param.weights())).collect()
 }
 

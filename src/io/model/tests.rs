@@ -14,7 +14,7 @@ const MOMENTUM: OptimizerConfig = OptimizerConfig::Sgd { lr: None, momentum: 0.9
 const ADAGRAD: OptimizerConfig = OptimizerConfig::Adagrad { lr: None, eps: 1e-8 };
 
 /// A parameter whose moments are not zero.
-fn param(dtype: config::Dtype, optimizer: &OptimizerConfig) -> Param {
+fn param(dtype: config::Dtype, optimizer: &OptimizerConfig) -> Param<'static> {
     let weights = Rows::random_as(dtype, (70, 19), 1.0, (0, 0));
     let mut param = Param::new(weights, optimizer);
     for (_, rows) in param.moments_mut() {
@@ -24,7 +24,7 @@ fn param(dtype: config::Dtype, optimizer: &OptimizerConfig) -> Param {
     param
 }
 
-fn file(param: &Param) -> Vec<u8> {
+fn file(param: &Param<'_>) -> Vec<u8> {
     let moments = param.moments().iter();
     let moments = moments.map(|(moment, rows)| (moment_name("w", moment), tensor(rows)));
     let tensors = moments.chain([("w".to_owned(), tensor(param.weights()))]);

@@ -33,9 +33,9 @@ impl Codes {
         let own = self.all.par_chunks_mut((stripes.per_shard() * n_tables).max(1));
         own.enumerate().for_each(|(shard, codes)| {
             for (table, column) in codes.chunks_exact_mut(stripes.per_shard()).enumerate() {
-                let ids = (shard..).step_by(SHARDS);
-                for (code, source) in column.iter_mut().zip(ids.map_while(|id| sources.get(id))) {
-                    if let Some((from, local)) = source.map(Stripes::split) {
+                let sources = stripes.ids(shard).map_while(|id| sources.get(id as usize));
+                for (code, source) in column.iter_mut().zip(sources) {
+                    if let Some((from, local)) = source.map(|id| other.stripes.split(id)) {
                         *code = other.column(from as usize, table)[local as usize];
                     }
                 }
@@ -61,14 +61,14 @@ impl Codes {
 
     /// The codes of row `id`, one a table.
     pub(super) fn of(&self, id: u32) -> impl Iterator<Item = u16> {
-        let (shard, local) = Stripes::split(id);
+        let (shard, local) = self.stripes.split(id);
         (0..self.n_tables).map(move |table| self.column(shard as usize, table)[local as usize])
     }
 
     /// The codes of one table, in the order of the ids.
     pub(super) fn in_table(&self, table: usize) -> impl Iterator<Item = u16> {
         (0..self.stripes.rows() as u32).map(move |id| {
-            let (shard, local) = Stripes::split(id);
+            let (shard, local) = self.stripes.split(id);
             self.column(shard as usize, table)[local as usize]
         })
     }
@@ -84,7 +84,7 @@ impl Codes {
 
     /// The code of row `id` in one table.
     pub(super) fn at(&mut self, id: u32, table: usize) -> &mut u16 {
-        let (shard, local) = Stripes::split(id);
+        let (shard, local) = self.stripes.split(id);
         let column = shard as usize * self.n_tables + table;
         &mut self.all[column * self.stripes.per_shard() + local as usize]
     }

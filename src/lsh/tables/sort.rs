@@ -44,8 +44,7 @@ fn each(
     mut work: impl FnMut(u16, u32),
 ) {
     for shard in 0..SHARDS {
-        let ids = (shard as u32..).step_by(SHARDS);
-        let rows = codes.column(shard, table).iter().zip(ids);
+        let rows = codes.column(shard, table).iter().zip(stripes.ids(shard));
         if removed.is_empty() {
             rows.for_each(|(&code, id)| work(code, id));
         } else {

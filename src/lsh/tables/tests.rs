@@ -19,9 +19,10 @@ fn build(codes: &[Vec<u16>], bits: usize, cap: Cap) -> HashTables {
 }
 
 fn write(tables: &mut HashTables, codes: &[Vec<u16>]) {
+    let stripes = tables.stripes;
     let mut shards = tables.codes_mut();
     for (id, codes) in codes.iter().enumerate() {
-        let (shard, local) = Stripes::split(id as u32);
+        let (shard, local) = stripes.split(id as u32);
         shards[shard as usize].put(&[local as usize], codes);
     }
 }

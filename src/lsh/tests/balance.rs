@@ -10,7 +10,7 @@ fn plain() -> TablesConfig {
 }
 
 /// A layer whose biases are `times` as large as those of [`layer`].
-fn biased(times: f32) -> (Param, Param) {
+fn biased(times: f32) -> (Param<'static>, Param<'static>) {
     let (weights, mut bias) = layer(ROWS);
     for id in 0..ROWS as u32 {
         bias.weights_mut().row_mut(id)[0] *= times;
@@ -19,7 +19,7 @@ fn biased(times: f32) -> (Param, Param) {
 }
 
 /// An index over a layer, for queries of length `expected`.
-fn build((weights, bias): &(Param, Param), expected: f32) -> Index {
+fn build((weights, bias): &(Param<'static>, Param<'static>), expected: f32) -> Index {
     let mut index = Index::new(&plain(), weights.weights().stripes(), WIDTH);
     index.expect(expected);
     index.refresh(&kernels(), weights, Some(bias));
@@ -51,7 +51,8 @@ fn the_unit_is_the_best_one_in_steps_of_half_a_power_of_two() {
     for expected in [1.0, 8.0, 30.0] {
         for times in [1.0, 10.0, 100.0, 1e4] {
             let both = biased(times);
-            let square = |rows: &Rows| rows.to_vec().iter().map(|&x| f64::from(x).powi(2)).sum();
+            let square =
+                |rows: &Rows<'_>| rows.to_vec().iter().map(|&x| f64::from(x).powi(2)).sum();
             let [of_weights, of_biases]: [f64; 2] =
                 [square(both.0.weights()), square(both.1.weights())];
             // u^2 = h b / w, but between 1 and 256.
@@ -98,7 +99,7 @@ fn all_rows_are_hashed_again_when_the_unit_changes_and_not_before() {
     // As long as no row moved, nothing is looked at.
     index.refresh(&kernels(), &large.0, Some(&large.1));
     assert_eq!(index.bias_unit(), before);
-    let (shard, local) = Stripes::split(7);
+    let (shard, local) = small.0.weights().stripes().split(7);
     index.moved_mut()[shard as usize][local as usize] = true;
     index.refresh(&kernels(), &large.0, Some(&large.1));
     assert!(index.bias_unit() > before);

@@ -23,13 +23,13 @@ fn stands(index: &Index, id: u32) -> usize {
     buckets(index).iter().filter(|ids| ids.contains(&id)).count()
 }
 
-fn built(config: &TablesConfig, (weights, bias): (&Param, &Param)) -> Index {
+fn built(config: &TablesConfig, (weights, bias): (&Param<'_>, &Param<'_>)) -> Index {
     let mut index = Index::new(config, weights.weights().stripes(), WIDTH);
     index.refresh(&kernels(), weights, Some(bias));
     index
 }
 
-fn turn(weights: &mut Param, id: u32) {
+fn turn(weights: &mut Param<'_>, id: u32) {
     weights.weights_mut().row_mut(id).iter_mut().for_each(|w| *w = -*w);
 }
 

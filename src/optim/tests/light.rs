@@ -10,7 +10,7 @@ pub(super) fn all() -> Vec<OptimizerConfig> {
     decays.map(|(m, second, decay)| stored_adam(m, decay, (second, Dtype::Bf16))).collect()
 }
 
-fn bits(rows: &Rows) -> Vec<u32> {
+fn bits(rows: &Rows<'_>) -> Vec<u32> {
     rows.to_vec().into_iter().map(f32::to_bits).collect()
 }
 

@@ -20,7 +20,7 @@ fn estimate(repeats: u64, config: impl Fn(u64) -> SamplerConfig) -> Estimate {
 }
 
 fn estimate_with(
-    bias: Option<&Param>,
+    bias: Option<&Param<'_>>,
     repeats: u64,
     config: impl Fn(u64) -> SamplerConfig,
 ) -> Estimate {

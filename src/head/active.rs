@@ -1,0 +1,142 @@
+//! Active sets without losses: those that a layer chooses, and those that are given.
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::layer::inputs;
+use crate::sparse::{CsrView, Features, IdLists};
+use crate::tape::{BLOCK, LayerTape, Tape};
+
+use super::read::{blocks, gradients, read, read_active, read_deltas, same_rows};
+use super::{Gradient, Head, Weights, Work};
+
+/// Active neurons of some samples.
+#[derive(Debug, Default)]
+pub struct Active {
+    /// Where the neurons of each sample start, and the end of the last.
+    pub indptr: Vec<i64>,
+    /// The neurons.
+    pub ids: Vec<i64>,
+    /// Their logits.
+    pub logits: Vec<f32>,
+}
+
+impl Active {
+    /// Those of some tapes, with what `logits` says of each.
+    pub(super) fn of(tapes: &[Tape], logits: impl Fn(&Tape) -> Vec<f32>) -> Self {
+        let mut all = Self { indptr: vec![0], ..Self::default() };
+        for tape in tapes {
+            let (active, before) = (&tape.output.active, all.ids.len());
+            all.indptr.extend(active.ends.iter().map(|end| (before + end) as i64));
+            all.ids.extend(active.ids.iter().map(|&id| i64::from(id)));
+            all.logits.extend(logits(tape));
+        }
+        all
+    }
+}
+
+impl Head {
+    /// The neurons that each row of `x` makes active, ascending: in training those of step `step`,
+    /// with what is drawn at random; without a step those that the tables find.
+    ///
+    /// # Errors
+    ///
+    /// If the arrays do not fit or change during the call.
+    pub fn activate(
+        &mut self,
+        weights: Weights<'_>,
+        x: &Features<'_>,
+        step: Option<u64>,
+    ) -> Result<Active> {
+        self.with(weights, true, |Work { config, kernels, layer, room }| {
+            let tapes = room.tapes(x.len().div_ceil(BLOCK), config);
+            let blocks: Vec<(usize, usize)> = blocks(x.len()).collect();
+            let layer = &*layer;
+            tapes.par_iter_mut().zip(&blocks).try_for_each(|(tape, &(first, n))| {
+                read(tape, x, (first, first, n))?;
+                let Tape { features, hidden, output, .. } = tape;
+                let inputs = inputs(features, hidden.last());
+                let draw = step.map(|step| (config.seed, step, first));
+                layer.forward(kernels, (inputs, n), draw, output);
+                Ok::<_, Error>(())
+            })?;
+            Ok(Active::of(tapes, |tape| tape.output.active.coefs.clone()))
+        })
+    }
+
+    /// The logits of given neurons.
+    ///
+    /// # Errors
+    ///
+    /// If the arrays do not fit or change during the call.
+    pub fn logits(
+        &mut self,
+        weights: Weights<'_>,
+        x: &Features<'_>,
+        ids: &IdLists<'_>,
+    ) -> Result<Vec<f32>> {
+        same_rows(x.len(), ids.len())?;
+        self.with(weights, false, |Work { config, kernels, layer, room }| {
+            let tapes = room.tapes(x.len().div_ceil(BLOCK), config);
+            let blocks: Vec<(usize, usize)> = blocks(x.len()).collect();
+            let layer = &*layer;
+            tapes.par_iter_mut().zip(&blocks).try_for_each(|(tape, &(first, n))| {
+                read(tape, x, (first, first, n))?;
+                read_active(tape, ids, first)?;
+                layer.score_active(kernels, tape);
+                Ok::<_, Error>(())
+            })?;
+            Ok(tapes.iter().flat_map(|tape| tape.output.active.coefs.iter().copied()).collect())
+        })
+    }
+
+    /// The gradients of the inputs, of which only the pattern is looked at, from those of the logits
+    /// of given neurons.
+    ///
+    /// # Errors
+    ///
+    /// If the arrays do not fit or change during the call.
+    pub fn back(
+        &mut self,
+        weights: Weights<'_>,
+        Gradient { x, ids, deltas }: &Gradient<'_>,
+    ) -> Result<Vec<f32>> {
+        same_rows(x.len(), ids.len())?;
+        CsrView::new(*ids, deltas)?;
+        self.with(weights, false, |Work { config, kernels, layer, room }| {
+            let tapes = room.tapes(x.len().div_ceil(BLOCK), config);
+            let blocks: Vec<(usize, usize)> = blocks(x.len()).collect();
+            let layer = &*layer;
+            tapes.par_iter_mut().zip(&blocks).try_for_each(|(tape, &(first, n))| {
+                read(tape, x, (first, first, n))?;
+                read_active(tape, ids, first)?;
+                read_deltas(tape, (ids, deltas), first)?;
+                let Tape { hidden, output, .. } = tape;
+                let active = &mut output.active;
+                active.slots.clear();
+                active.slots.extend(active.ids.iter().map(|&id| layer.stripes().slot(id)));
+                let active = (&*active, &active.coefs[..]);
+                match hidden.last_mut() {
+                    Some(LayerTape::Dense(dense)) => {
+                        for i in 0..n {
+                            let out = dense.deltas.row_mut(i);
+                            out.fill(0.0);
+                            layer.input_gradients(kernels, active, (i, None), out);
+                        }
+                    }
+                    Some(LayerTape::Sampled(sampled)) => {
+                        for i in 0..n {
+                            let range = sampled.active.range(i);
+                            let columns = &sampled.active.ids[range.clone()];
+                            let out = &mut sampled.deltas[range];
+                            layer.input_gradients(kernels, active, (i, Some(columns)), out);
+                        }
+                    }
+                    None => {}
+                }
+                Ok::<_, Error>(())
+            })?;
+            Ok(gradients(tapes, config.inputs))
+        })
+    }
+}
