@@ -31,13 +31,14 @@ def topk(layer: SlideLinear, x: Any, k: int, mode: str) -> TopK:
         state.bind(layer.weight, layer.bias)
         state.take(sparse=x[1] is not None)
         lent = state.lend(layer.weight, layer.bias)
-        labels, scores = state.topk(lent, ops.features(*x), count, mode)
+        labels, scores = state.head.topk(*lent, ops.features(*x), count, mode)
         return TopK(torch.from_numpy(labels), torch.from_numpy(scores))
 
 
 def log_prob(layer: SlideLinear, x: Any) -> Tensor:
     """Return the log-probabilities of all labels; see `SlideLinear.log_prob`."""
-    weight, bias = layer.weight, layer.bias
+    weight: Tensor = layer.weight
+    bias: Tensor | None = layer.bias
     if layer.grad != "dense":
         weight, bias = weight.detach(), None if bias is None else bias.detach()
     return functional.linear(dense(x, layer.in_features), weight, bias).log_softmax(1)

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from slide_rs._core import Head  # type: ignore[attr-defined, unused-ignore]
+from slide_rs._core import Head
 from slide_rs.notices import warn
 from slide_rs.torch import storage
 
@@ -28,11 +28,11 @@ __all__ = ["Features", "HeadState", "RowGradients", "Targets", "at"]
 _Floats: TypeAlias = NDArray[np.float32]
 _Ids: TypeAlias = NDArray[np.int64]
 #: Rows as the engine takes them, dense or as ``(indptr, indices, values)``.
-Features: TypeAlias = "_Floats | tuple[_Ids, _Ids, _Floats]"
+Features: TypeAlias = _Floats | tuple[_Ids, _Ids, _Floats]
 #: Labels, with grades or without.
-Targets: TypeAlias = "tuple[_Ids, _Ids] | tuple[_Ids, _Ids, _Floats]"
-#: Inputs, active ids, and the derivative of the loss by each of their logits.
-RowGradients: TypeAlias = tuple[Features, _Ids, _Ids, _Floats]
+Targets: TypeAlias = tuple[_Ids, _Ids] | tuple[_Ids, _Ids, _Floats]
+#: Inputs, active sets, and the derivative of the loss by each logit.
+RowGradients: TypeAlias = tuple[Features, tuple[_Ids, _Ids], _Floats]
 
 _states: weakref.WeakValueDictionary[int, HeadState] = weakref.WeakValueDictionary()
 _handles = itertools.count(1)
@@ -56,13 +56,14 @@ def at(handle: int) -> HeadState:
     return state
 
 
-def owners(parameter: Tensor) -> list[HeadState]:
-    """Return the states of living layers that hold a parameter as weight or bias."""
-    return [
-        state
-        for state in list(_states.values())
-        if parameter is state.weight or parameter is state.bias
-    ]
+def owners() -> dict[int, list[HeadState]]:
+    """Return the states of living layers that keep rows, by the identities of their parameters."""
+    found: dict[int, list[HeadState]] = {}
+    for state in list(_states.values()):
+        for parameter in (state.weight, state.bias):
+            if parameter is not None and state.rows:
+                found.setdefault(id(parameter), []).append(state)
+    return found
 
 
 class HeadState:
@@ -93,7 +94,8 @@ class HeadState:
         #: Takes gradients at once, in the backward pass.
         self.updater: Callable[[RowGradients], None] | None = None
         self._config = dict(config)
-        self._head = self._made()
+        #: The compiled head.
+        self.head = self._made()
         self._used = False
         self._pending: list[RowGradients] = []
         self._edge: Any = None
@@ -109,7 +111,7 @@ class HeadState:
         """Make a state of its own from what `document` returned of another."""
         state = cls(document["config"], rows=document["rows"])
         state._used = document["used"]
-        state.resume(document["steps"])
+        state.resume(document["steps"], document["input_norm"])
         return state
 
     def document(self) -> dict[str, Any]:
@@ -118,22 +120,26 @@ class HeadState:
             "config": self._config,
             "rows": self.rows,
             "used": self._used,
-            "steps": self.steps,
+            **self.counts(),
         }
 
-    def _made(self) -> Any:
+    def counts(self) -> dict[str, Any]:
+        """Return what training has counted."""
+        return {"steps": self.steps, "input_norm": self.head.input_norm}
+
+    def _made(self) -> Head:
         return Head(json.dumps(self._config), torch.get_num_threads())
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the memory of a weight."""
-        rows, columns = self._head.shape
+        rows, columns = self.head.shape
         return int(rows), int(columns)
 
     @property
     def config(self) -> dict[str, Any]:
         """What the head is made of, with every open value filled in by rule."""
-        found: dict[str, Any] = json.loads(self._head.config)
+        found: dict[str, Any] = json.loads(self.head.config)
         return found
 
     @property
@@ -146,12 +152,13 @@ class HeadState:
         """Steps of the optimiser."""
         return int(self.ledger[0])
 
-    def resume(self, steps: int) -> None:
-        """Go on from so many steps; the tables are built anew."""
+    def resume(self, steps: int, input_norm: float) -> None:
+        """Go on from so many steps; the tables are built anew, for inputs of such a length."""
+        self.head.set_input_norm(input_norm)
         self.ledger.copy_(torch.tensor([steps, 0]))
         self._next_rebuild, self._interval = 0, 0.0
         self.drop()
-        self.stale()
+        self.head.stale()
 
     def take(self, *, sparse: bool) -> None:
         """Accept inputs of one kind, dense or sparse, and refuse the other from then on.
@@ -168,7 +175,7 @@ class HeadState:
                     f"input: found {kinds[1]} input after {kinds[0]} input, wanted one kind"
                 )
             self._config["sparse"] = sparse
-            self._head = self._made()
+            self.head = self._made()
         self._used = True
 
     def bind(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -182,8 +189,8 @@ class HeadState:
 
     def lend(self, weight: Tensor, bias: Tensor | None) -> tuple[_Floats, _Floats | None]:
         """Return the memory of the parameters; copies them only if they lie elsewhere."""
-        if self._head.threads != torch.get_num_threads():
-            self._head.set_threads(torch.get_num_threads())
+        if self.head.threads != torch.get_num_threads():
+            self.head.set_threads(torch.get_num_threads())
         seen = _stamp(weight, bias)
         if self._arrays is None or seen != self._seen:
             return self._lend_anew(weight, bias, seen)
@@ -228,7 +235,7 @@ class HeadState:
     def _changed(self) -> None:
         """Take note of weights that changed behind the back of the head."""
         if self.rows:
-            self._head.stale()
+            self.head.stale()
             return
         # Another optimiser made a step, and all rows may have moved. They are hashed again as often
         # as the sampler says, and not after each step.
@@ -241,42 +248,7 @@ class HeadState:
         else:
             self._interval = float(rebuild.get("every") or 50)
         self._next_rebuild = self.steps + round(self._interval)
-        self._head.stale()
-
-    def stale(self) -> None:
-        """Have every row hashed again before tables are next asked."""
-        self._head.stale()
-
-    def losses(
-        self, lent: Any, x: Features, targets: Targets, clock: int, gradients: bool
-    ) -> tuple[NDArray[Any], ...]:
-        """Return what the operator ``sampled_loss`` does."""
-        found: tuple[NDArray[Any], ...] = self._head.losses(*lent, x, targets, clock, gradients)
-        return found
-
-    def choose(self, lent: Any, x: Features, targets: Targets | None, clock: int) -> Any:
-        """Return what training computes."""
-        return self._head.choose(*lent, x, targets, clock)
-
-    def find(self, lent: Any, x: Features) -> Any:
-        """Return what prediction through the tables computes."""
-        return self._head.find(*lent, x)
-
-    def logits(self, lent: Any, x: Features, indptr: _Ids, indices: _Ids) -> Any:
-        """Return the scores of given neurons."""
-        return self._head.logits(*lent, x, indptr, indices)
-
-    def back(self, lent: Any, x: Features, indptr: _Ids, indices: _Ids, deltas: _Floats) -> Any:
-        """Return the derivative by the values of the input."""
-        return self._head.back(lent[0], x, indptr, indices, deltas)
-
-    def topk(self, lent: Any, x: Features, k: int, mode: str) -> Any:
-        """Return the best ids and their scores."""
-        return self._head.topk(*lent, x, k, mode)
-
-    def norm(self, gradients: list[RowGradients]) -> float:
-        """Return the Euclidean norm of gradients of rows and biases together."""
-        return float(self._head.norm(gradients))
+        self.head.stale()
 
     def wants_rows(self) -> bool:
         """Tell, inside of a backward pass, whether it leads to the weight.
@@ -333,10 +305,10 @@ class HeadState:
         """
         self._forget_zeroed()
         assert self.weight is not None
-        grads = [self.weight.grad, None if self.bias is None else self.bias.grad]
-        if self._mark is None and grads == [None, None]:
+        of_bias = None if self.bias is None else self.bias.grad
+        if self._mark is None and self.weight.grad is None and of_bias is None:
             return []
-        if grads[0] is not self._mark or grads[1] is not None:
+        if self._mark is None or self.weight.grad is not self._mark or of_bias is not None:
             raise RuntimeError(
                 "weight.grad: found a gradient from outside of the layer, wanted none with "
                 "grad='rows'; a weight that is used elsewhere too wants grad='dense'"
@@ -363,13 +335,13 @@ class HeadState:
         """Change the rows that occur in the gradients, and make a step of it."""
         assert self.weight is not None
         lent = self.lend(self.weight, self.bias)
-        self._head.apply(*lent, moments, optimizer, lr, t, gradients)
+        self.head.apply(*lent, moments, optimizer, lr, t, gradients)
         for parameter in (self.weight, self.bias):
             if parameter is not None:
                 torch.autograd.graph.increment_version(parameter)
         self._seen = _stamp(self.weight, self.bias)
         self.ledger[0] += 1
-        self._head.rehash(*lent, self.steps)
+        self.head.rehash(*lent, self.steps)
 
 
 def clock(ledger: Tensor) -> int:

@@ -27,8 +27,8 @@ GRADIENTS = ("rows", "sparse", "dense")
 class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
     """A linear layer with a loss, of which each row computes its labels and likely neurons.
 
-    In place of ``nn.Linear(in_features, out_features)`` and a loss function, where `out_features` is
-    large. Time and memory of a training step follow from the active neurons alone.
+    In place of ``nn.Linear(in_features, out_features)`` and a loss function, where `out_features`
+    is large. Time and memory of a training step follow from the active neurons alone.
 
     Parameters
     ----------
@@ -121,9 +121,7 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
         room = storage.allocate(places, stride, dtype=dtype)
         self.weight = nn.Parameter(room[: self.out_features, : self.in_features])
         room = storage.allocate(places, dtype=dtype)
-        self.register_parameter(
-            "bias", nn.Parameter(room[: self.out_features]) if bias else None
-        )
+        self.register_parameter("bias", nn.Parameter(room[: self.out_features]) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -134,7 +132,7 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
         self._state.bind(self.weight, self.bias)
         if self.weight.dtype == torch.float32:
             self._state.adopt(self.weight, self.bias)
-        self._state.stale()
+        self._state.head.stale()
 
     def forward(
         self, input: Tensor | SlideOutput | SparseActivations, target: Any = None
@@ -146,8 +144,9 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
         input : Tensor, SlideOutput or SparseActivations
             Floats of shape (rows, in_features), or what another sampled layer returned.
         target : Tensor, array, CSR, or list of lists, optional
-            One class a row, int64, shape (rows,); labels padded with -1 or -100, shape (rows, most);
-            CSR of shape (rows, out_features); or a list with the label ids of each row.
+            One class a row, int64, shape (rows,); labels padded with -1 or -100, shape
+            (rows, most); CSR of shape (rows, out_features); or a list with the label ids of each
+            row.
 
         Returns
         -------
@@ -171,9 +170,10 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
         state = self._state
         parameters = self.weight, self.bias
         if target is None:
-            found = ops.sample(*x, *parameters, state.ledger, state.handle, self.training)
-            logits = ops.sampled_logits(*x, *parameters, *found, state.ledger, state.handle, grad)
-            return SlideOutput(None, *found, logits)
+            found = ops.sampled_logits(
+                *x, *parameters, state.ledger, state.handle, grad, self.training
+            )
+            return SlideOutput(None, *found)
         rows = x[0].shape[0] if x[1] is None else x[1].shape[0] - 1
         wanted = targets(target, self.out_features, rows, ignore_index=self.ignore_index)
         losses, indptr, indices, logits, _, _ = ops.sampled_loss(
@@ -185,7 +185,6 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
             state.ledger,
             state.handle,
             grad,
-            x[0].requires_grad and torch.is_grad_enabled(),
         )
         return SlideOutput(losses.sum() / wanted.labelled, indptr, indices, logits)
 
@@ -258,25 +257,26 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return what a ``state_dict`` holds besides the parameters: configuration and steps."""
-        return {"config": self._state.config, "steps": self._state.steps}
+        return {"config": self._state.config, **self._state.counts()}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Go on from the steps of a ``state_dict``; sampler and seed stay those of this layer."""
-        self._state.resume(int(state["steps"]))
+        self._state.resume(state["steps"], state["input_norm"])
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *others: Any) -> None:
         # What a linear layer saved says nothing of steps.
-        state_dict.setdefault(f"{prefix}_extra_state", {"steps": 0})
+        state_dict.setdefault(f"{prefix}_extra_state", {"steps": 0, "input_norm": 1.0})
         super()._load_from_state_dict(state_dict, prefix, *others)
         self._state.bind(self.weight, self.bias)
-        self._state.stale()
+        self._state.head.stale()
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy has a head of its own, and builds its tables anew when it needs them.
         return {**self.__dict__, "_state": self._state.document()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({**state, "_state": HeadState.from_document(state["_state"])})
+        state = {**state, "_state": HeadState.from_document(state["_state"])}
+        super().__setstate__(state)  # type: ignore[no-untyped-call, unused-ignore]
         self._state.bind(self.weight, self.bias)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SlideLinear:
@@ -288,7 +288,7 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
                 f"{empty.dtype} on cpu: move the other modules alone, and give it their output "
                 "on the CPU; float64 is an option of a new layer"
             )
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call, unused-ignore]
         return self
 
     def rebuild_(self) -> None:
@@ -296,7 +296,7 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
 
         Needed only where something wrote into the weights that PyTorch does not know of.
         """
-        self._state.stale()
+        self._state.head.stale()
 
     def extra_repr(self) -> str:
         """Return the options."""

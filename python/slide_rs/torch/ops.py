@@ -19,12 +19,11 @@ from slide_rs.torch import head
 from slide_rs.torch.head import Features, HeadState, Targets, clock
 from slide_rs.torch.targets import check_classes
 
-__all__ = ["sample", "sampled_logits", "sampled_loss"]
+__all__ = ["as_arrays", "features", "sampled_logits", "sampled_loss"]
 
 _INPUT = "Tensor x, Tensor? x_indptr, Tensor? x_indices"
 _PARAMETERS = "Tensor weight, Tensor? bias"
 _TARGETS = "Tensor labels, Tensor? label_indptr, Tensor? grades"
-
 
 
 def features(x: Tensor, x_indptr: Tensor | None, x_indices: Tensor | None) -> Features:
@@ -68,74 +67,38 @@ def _rows(x: Tensor, x_indptr: Tensor | None) -> Any:
     return x.shape[0] if x_indptr is None else x_indptr.shape[0] - 1
 
 
-def _sample(
-    x: Tensor,
-    x_indptr: Tensor | None,
-    x_indices: Tensor | None,
-    weight: Tensor,
-    bias: Tensor | None,
-    ledger: Tensor,
-    handle: int,
-    training: bool,
-) -> tuple[Tensor, Tensor]:
-    state, rows = _taken(handle, x, x_indptr, x_indices)
-    lent = state.lend(weight, bias)
-    if training:
-        return _tensors(state.choose(lent, rows, None, clock(ledger)))  # type: ignore[no-any-return, unused-ignore]
-    return _tensors(state.find(lent, rows))  # type: ignore[no-any-return, unused-ignore]
-
-
-def _sample_fake(
-    x: Tensor,
-    x_indptr: Tensor | None,
-    x_indices: Tensor | None,
-    weight: Tensor,
-    bias: Tensor | None,
-    ledger: Tensor,
-    handle: int,
-    training: bool,
-) -> tuple[Tensor, Tensor]:
-    indptr = x.new_empty(_rows(x, x_indptr) + 1, dtype=torch.int64)
-    return indptr, x.new_empty(get_ctx().new_dynamic_size(), dtype=torch.int64)
-
-
-#: Which neurons a row computes: ``(indptr, indices)``.
-sample = custom_op(
-    "slide_rs::sample",
-    _sample,
-    mutates_args=(),
-    schema=f"({_INPUT}, {_PARAMETERS}, Tensor ledger, int handle, bool training)"
-    " -> (Tensor, Tensor)",
-)
-sample.register_fake(_sample_fake)
-
-
 def _logits(
     x: Tensor,
     x_indptr: Tensor | None,
     x_indices: Tensor | None,
     weight: Tensor,
     bias: Tensor | None,
-    indptr: Tensor,
-    indices: Tensor,
     ledger: Tensor,
     handle: int,
     grad: str,
-) -> Tensor:
-    state, rows = head.at(handle), features(x, x_indptr, x_indices)
+    training: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    state, rows = _taken(handle, x, x_indptr, x_indices)
     lent = state.lend(weight, bias)
-    return torch.from_numpy(state.logits(lent, rows, indptr.numpy(), indices.numpy()))  # type: ignore[no-any-return, unused-ignore]
+    step = clock(ledger) if training else None
+    return _tensors(state.head.activate(*lent, rows, step))  # type: ignore[no-any-return, unused-ignore]
 
 
-#: The scores of given neurons.
+def _logits_fake(x: Tensor, x_indptr: Tensor | None, *others: Any) -> Any:
+    entries = get_ctx().new_dynamic_size()
+    indptr = x.new_empty(_rows(x, x_indptr) + 1, dtype=torch.int64)
+    return indptr, x.new_empty(entries, dtype=torch.int64), x.new_empty(entries)
+
+
+#: The neurons that a row computes, in training or as the tables find them, and their scores.
 sampled_logits = custom_op(
     "slide_rs::sampled_logits",
     _logits,
     mutates_args=(),
-    schema=f"({_INPUT}, {_PARAMETERS}, Tensor indptr, Tensor indices, Tensor ledger, int handle,"
-    " str grad) -> Tensor",
+    schema=f"({_INPUT}, {_PARAMETERS}, Tensor ledger, int handle, str grad, bool training)"
+    " -> (Tensor, Tensor, Tensor)",
 )
-sampled_logits.register_fake(lambda x, *others: x.new_empty(others[5].shape[0]))
+sampled_logits.register_fake(_logits_fake)
 
 
 def _loss(
@@ -150,12 +113,12 @@ def _loss(
     ledger: Tensor,
     handle: int,
     grad: str,
-    input_gradient: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     state, rows = _taken(handle, x, x_indptr, x_indices)
     targets = as_arrays(labels, label_indptr, grades, len(weight))
     lent = state.lend(weight, bias)
-    return _tensors(state.losses(lent, rows, targets, clock(ledger), input_gradient))  # type: ignore[no-any-return, unused-ignore]
+    *found, dx = _tensors(state.head.losses(*lent, rows, targets, clock(ledger)))
+    return (*found, dx.view(x.shape))  # type: ignore[return-value, unused-ignore]
 
 
 def _loss_fake(x: Tensor, x_indptr: Tensor | None, *others: Any) -> Any:
@@ -166,7 +129,7 @@ def _loss_fake(x: Tensor, x_indptr: Tensor | None, *others: Any) -> Any:
         x.new_empty(entries, dtype=torch.int64),
         x.new_empty(entries),
         x.new_empty(entries),
-        x.new_empty(x.shape if others[-1] else (0,)),
+        x.new_empty(x.shape),
     )
 
 
@@ -175,8 +138,8 @@ sampled_loss = custom_op(
     "slide_rs::sampled_loss",
     _loss,
     mutates_args=(),
-    schema=f"({_INPUT}, {_PARAMETERS}, {_TARGETS}, Tensor ledger, int handle, str grad,"
-    " bool input_gradient) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    schema=f"({_INPUT}, {_PARAMETERS}, {_TARGETS}, Tensor ledger, int handle, str grad)"
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 sampled_loss.register_fake(_loss_fake)
 
@@ -215,14 +178,14 @@ def _backward(
     total = _total(d_losses, d_logits, deltas, indptr)
     d_x = x.new_empty(0)
     if input_gradient and d_logits is None and dx is not None and d_losses is not None:
-        rows = d_losses if x_indptr is None else d_losses.repeat_interleave(x_indptr.diff())
-        d_x = dx * (rows[:, None] if x_indptr is None else rows)
+        times = (
+            d_losses[:, None] if x_indptr is None else d_losses.repeat_interleave(x_indptr.diff())
+        )
+        d_x = dx * times
     elif input_gradient:
         rows = features(x, x_indptr, x_indices)
-        found = state.back(
-            state.lend(weight, bias), rows, indptr.numpy(), indices.numpy(), total.numpy()
-        )
-        d_x = torch.from_numpy(found)
+        gradient = rows, (indptr.numpy(), indices.numpy()), total.numpy()
+        d_x = torch.from_numpy(state.head.back(*state.lend(weight, bias), gradient)).view(x.shape)
     if put and state.wants_rows():
         _put(state, (x, x_indptr, x_indices), indptr, indices, total, compiled)
         ledger[1] += 1
@@ -235,11 +198,10 @@ def _put(
 ) -> None:
     # Inputs belong to the user, who may write into them before the step; in a compiled graph the
     # memory of other tensors is used again as well.
-    own = [None if part is None else part.detach().clone() for part in x]
+    own: Any = [None if part is None else part.detach().clone() for part in x]
     if compiled:
         indptr, indices = indptr.clone(), indices.clone()
-    arrays = indptr.numpy(), indices.numpy(), total.numpy()
-    state.put((features(*own), *arrays))
+    state.put((features(*own), (indptr.numpy(), indices.numpy()), total.numpy()))
 
 
 #: The derivative by the input and by each logit; or the latter is put aside.
@@ -272,7 +234,8 @@ def _row_gradients(
     columns: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     rows, places = np.unique(indices.numpy(), return_inverse=True)
-    samples, found = len(indptr) - 1, features(x, x_indptr, x_indices)
+    samples = len(indptr) - 1
+    found: Any = features(x, x_indptr, x_indices)
     sums = csr_array((total.numpy(), places.reshape(-1), indptr.numpy()), (samples, len(rows)))
     if isinstance(found, tuple):
         found = csr_array((found[2], found[1], found[0]), (samples, columns))
@@ -311,12 +274,11 @@ def _parameter_gradients(grad: str, saved: Any, total: Tensor) -> tuple[Any, Any
         if bias is None:
             return found, None
         return found, torch.zeros(bias.shape, dtype=x.dtype).index_copy(0, rows, biases)
-    sparse: Any = torch.sparse_coo_tensor
-    place = rows[None]
-    return (
-        sparse(place, weights, weight.shape, is_coalesced=True),
-        None if bias is None else sparse(place, biases, bias.shape, is_coalesced=True),
-    )
+    known: Any = {"check_invariants": False, "is_coalesced": True}
+    sparse = torch.sparse_coo_tensor(rows[None], weights, weight.shape, **known)
+    if bias is None:
+        return sparse, None
+    return sparse, torch.sparse_coo_tensor(rows[None], biases, bias.shape, **known)
 
 
 def _input_and_parameters(
@@ -352,28 +314,30 @@ def _input_and_parameters(
     return (d_x if needs_x else None), d_weight, d_bias
 
 
-def _keep(ctx: Any, inputs: Any, indptr: Tensor, indices: Tensor, *others: Any) -> None:
+def _keep(ctx: Any, inputs: Any, *others: Any) -> None:
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*inputs[:5], indptr, indices, *others)
+    ctx.save_for_backward(*inputs[:5], *others)
 
 
 def _keep_logits(ctx: Any, inputs: Any, output: Any) -> None:
-    ctx.ledger, ctx.handle, ctx.grad = inputs[7:10]
-    _keep(ctx, inputs, inputs[5], inputs[6])
+    ctx.ledger, ctx.handle, ctx.grad, _ = inputs[5:]
+    indptr, indices, _ = output
+    ctx.mark_non_differentiable(indptr, indices)
+    _keep(ctx, inputs, indptr, indices)
 
 
-def _logits_backward(ctx: Any, d_logits: Tensor | None) -> Any:
+def _logits_backward(ctx: Any, _0: Any, _1: Any, d_logits: Tensor | None) -> Any:
     if d_logits is None:
-        return (None,) * 10
+        return (None,) * 9
     d_x, d_weight, d_bias = _input_and_parameters(ctx, None, d_logits, None, None)
-    return d_x, None, None, d_weight, d_bias, None, None, None, None, None
+    return (d_x, None, None, d_weight, d_bias, *(None,) * 4)
 
 
 sampled_logits.register_autograd(_logits_backward, setup_context=_keep_logits)
 
 
 def _keep_loss(ctx: Any, inputs: Any, output: Any) -> None:
-    ctx.ledger, ctx.handle, ctx.grad, _ = inputs[8:12]
+    ctx.ledger, ctx.handle, ctx.grad = inputs[8:]
     _, indptr, indices, _, deltas, dx = output
     ctx.mark_non_differentiable(indptr, indices, deltas, dx)
     _keep(ctx, inputs, indptr, indices, deltas, dx)
@@ -383,10 +347,10 @@ def _loss_backward(
     ctx: Any, d_losses: Tensor | None, _0: Any, _1: Any, d_logits: Tensor | None, _2: Any, _3: Any
 ) -> Any:
     if d_losses is None and d_logits is None:
-        return (None,) * 12
+        return (None,) * 11
     found = _input_and_parameters(ctx, d_losses, d_logits, *ctx.saved_tensors[7:])
     d_x, d_weight, d_bias = found
-    return (d_x, None, None, d_weight, d_bias, *(None,) * 7)
+    return (d_x, None, None, d_weight, d_bias, *(None,) * 6)
 
 
 sampled_loss.register_autograd(_loss_backward, setup_context=_keep_loss)

@@ -1,8 +1,8 @@
-"""The layer in float64 and plain PyTorch, to check the compiled one and to be checked by gradcheck.
+"""The layer in float64 and plain PyTorch, to check the compiled one and for gradcheck.
 
-Weights of active neurons are gathered, so autograd knows every operation. The sampler sees a copy in
-float32. Losses are those over the active neurons: scores are not corrected for the chance of being
-drawn, and samplers that would are refused.
+Weights of active neurons are gathered, so autograd knows every operation. The sampler sees a copy
+in float32. Losses are those over the active neurons: scores are not corrected for the chance of
+being drawn, and samplers that would are refused.
 """
 
 from __future__ import annotations
@@ -76,14 +76,17 @@ def forward(layer: SlideLinear, x: Any, target: Any) -> SlideOutput:
 def _active(layer: SlideLinear, x: Any, wanted: Targets | None) -> tuple[Tensor, Tensor]:
     state, single = layer._state, (x[0].float(), *x[1:])
     state.take(sparse=x[1] is not None)
-    state.stale()
-    lent, rows = _lent(layer), ops.features(*single)
-    if wanted is None and not layer.training:
-        found = state.find(lent, rows)
+    state.head.stale()
+    lent: Any = _lent(layer)
+    rows = ops.features(*single)
+    if wanted is None:
+        step = clock(state.ledger) if layer.training else None
+        indptr, indices, _ = state.head.activate(lent[0], lent[1], rows, step)
     else:
-        known = None if wanted is None else _arrays(wanted, layer.out_features)[:2]
-        found = state.choose(lent, rows, known, clock(state.ledger))
-    return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+        known = _arrays(wanted, layer.out_features)
+        step = clock(state.ledger)
+        _, indptr, indices, _, _, _ = state.head.losses(lent[0], lent[1], rows, known, step)
+    return torch.from_numpy(indptr), torch.from_numpy(indices)
 
 
 def _lent(layer: SlideLinear) -> Any:
@@ -140,6 +143,7 @@ def topk(layer: SlideLinear, x: Any, k: int, mode: str) -> TopK:
         return TopK(best.indices, best.values)
     state, single = layer._state, (x[0].float(), *x[1:])
     state.take(sparse=x[1] is not None)
-    state.stale()
-    labels, values = state.topk(_lent(layer), ops.features(*single), k, mode)
+    state.head.stale()
+    weight, bias = _lent(layer)
+    labels, values = state.head.topk(weight, bias, ops.features(*single), k, mode)
     return TopK(torch.from_numpy(labels), torch.from_numpy(values).double())

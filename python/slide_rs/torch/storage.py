@@ -1,7 +1,7 @@
 """Memory of parameters and moments that the engine can use in place.
 
-The engine wants rows that begin at multiples of 64 bytes, with room behind the last row. A parameter
-is the view ``storage[:rows, :columns]`` of such memory; what lies outside of the view is zero and
+The engine wants rows that begin at multiples of 64 bytes, with room behind the last row. A
+parameter is the view ``storage[:rows, :columns]`` of such memory; what lies outside of the view is zero and
 stays so. Large memory asks for huge pages, as sampled rows lie far apart.
 """
 
@@ -35,8 +35,8 @@ def stride(columns: int) -> int:
 def allocate(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return zeros at an address that is a multiple of 64.
 
-    From 8 MiB on they are pages of their own, huge ones where the system has them, which become real
-    when they are first written.
+    From 8 MiB on they are pages of their own, huge ones where the system has them, which become
+    real when they are first written.
 
     Parameters
     ----------
@@ -78,9 +78,7 @@ def is_laid_out(tensor: Tensor, shape: tuple[int, ...]) -> bool:
     steps = (1,) if len(shape) == 1 else (shape[1], 1)
     count = shape[0] * steps[0]
     room = tensor.untyped_storage().nbytes() // tensor.element_size() - tensor.storage_offset()
-    return (
-        tensor.stride() == steps and room >= count and not tensor.data_ptr() % ALIGNMENT
-    )
+    return tensor.stride() == steps and room >= count and not tensor.data_ptr() % ALIGNMENT
 
 
 def lent(tensor: Tensor, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -71,16 +71,14 @@ def targets(found: Any, n_labels: int, rows: int, *, ignore_index: int = IGNORED
         if found.layout == torch.sparse_csr:
             parts = [found.values(), found.col_indices(), found.crow_indices()]
             values, ids, indptr = (part.detach().numpy() for part in parts)
-            found = csr_array((values, ids, indptr), shape=tuple(found.shape))
+            found = csr_array((values, ids, indptr), shape=(found.shape[0], found.shape[1]))
         else:
             found = found.numpy()
     ready = labels.targets(found, n_labels, rows, name="target")
     indptr, ids = (np.asarray(part, dtype=np.int64) for part in ready[:2])
     grades = torch.from_numpy(ready[2]) if len(ready) == 3 else None
     labelled = max(int(np.count_nonzero(np.diff(indptr))), 1)
-    return Targets(
-        torch.from_numpy(ids), torch.from_numpy(indptr), grades, torch.tensor(labelled)
-    )
+    return Targets(torch.from_numpy(ids), torch.from_numpy(indptr), grades, torch.tensor(labelled))
 
 
 def _check_tensor(found: Tensor) -> None:
