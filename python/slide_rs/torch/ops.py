@@ -178,10 +178,10 @@ def _backward(
     total = _total(d_losses, d_logits, deltas, indptr)
     d_x = x.new_empty(0)
     if input_gradient and d_logits is None and dx is not None and d_losses is not None:
-        times = (
-            d_losses[:, None] if x_indptr is None else d_losses.repeat_interleave(x_indptr.diff())
-        )
-        d_x = dx * times
+        if x_indptr is None:
+            d_x = dx * d_losses[:, None]
+        else:
+            d_x = dx * d_losses.repeat_interleave(x_indptr.diff())
     elif input_gradient:
         rows = features(x, x_indptr, x_indices)
         gradient = rows, (indptr.numpy(), indices.numpy()), total.numpy()

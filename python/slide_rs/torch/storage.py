@@ -1,8 +1,8 @@
 """Memory of parameters and moments that the engine can use in place.
 
 The engine wants rows that begin at multiples of 64 bytes, with room behind the last row. A
-parameter is the view ``storage[:rows, :columns]`` of such memory; what lies outside of the view is zero and
-stays so. Large memory asks for huge pages, as sampled rows lie far apart.
+parameter is the view ``storage[:rows, :columns]`` of such memory; what lies outside of the view is
+zero and stays so. Large memory asks for huge pages, as sampled rows lie far apart.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def is_laid_out(tensor: Tensor, shape: tuple[int, ...]) -> bool:
     steps = (1,) if len(shape) == 1 else (shape[1], 1)
     count = shape[0] * steps[0]
     room = tensor.untyped_storage().nbytes() // tensor.element_size() - tensor.storage_offset()
-    return tensor.stride() == steps and room >= count and not tensor.data_ptr() % ALIGNMENT
+    return bool(tensor.stride() == steps and room >= count and not tensor.data_ptr() % ALIGNMENT)
 
 
 def lent(tensor: Tensor, shape: tuple[int, ...]) -> NDArray[np.float32]:
