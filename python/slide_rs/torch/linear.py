@@ -170,10 +170,10 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
         state = self._state
         parameters = self.weight, self.bias
         if target is None:
-            found = ops.sampled_logits(
+            logits, indptr, indices = ops.sampled_logits(
                 *x, *parameters, state.ledger, state.handle, grad, self.training
             )
-            return SlideOutput(None, *found)
+            return SlideOutput(None, indptr, indices, logits)
         rows = x[0].shape[0] if x[1] is None else x[1].shape[0] - 1
         wanted = targets(target, self.out_features, rows, ignore_index=self.ignore_index)
         losses, indptr, indices, logits, _, _ = ops.sampled_loss(

@@ -81,16 +81,17 @@ def _logits(
     state, rows = _taken(handle, x, x_indptr, x_indices)
     lent = state.lend(weight, bias)
     step = clock(ledger) if training else None
-    return _tensors(state.head.activate(*lent, rows, step))  # type: ignore[no-any-return, unused-ignore]
+    indptr, indices, logits = _tensors(state.head.activate(*lent, rows, step))
+    return logits, indptr, indices
 
 
 def _logits_fake(x: Tensor, x_indptr: Tensor | None, *others: Any) -> Any:
     entries = get_ctx().new_dynamic_size()
     indptr = x.new_empty(_rows(x, x_indptr) + 1, dtype=torch.int64)
-    return indptr, x.new_empty(entries, dtype=torch.int64), x.new_empty(entries)
+    return x.new_empty(entries), indptr, x.new_empty(entries, dtype=torch.int64)
 
 
-#: The neurons that a row computes, in training or as the tables find them, and their scores.
+#: The scores of the neurons that a row computes, in training or as the tables find them, and these.
 sampled_logits = custom_op(
     "slide_rs::sampled_logits",
     _logits,
@@ -321,12 +322,12 @@ def _keep(ctx: Any, inputs: Any, *others: Any) -> None:
 
 def _keep_logits(ctx: Any, inputs: Any, output: Any) -> None:
     ctx.ledger, ctx.handle, ctx.grad, _ = inputs[5:]
-    indptr, indices, _ = output
+    _, indptr, indices = output
     ctx.mark_non_differentiable(indptr, indices)
     _keep(ctx, inputs, indptr, indices)
 
 
-def _logits_backward(ctx: Any, _0: Any, _1: Any, d_logits: Tensor | None) -> Any:
+def _logits_backward(ctx: Any, d_logits: Tensor | None, _0: Any, _1: Any) -> Any:
     if d_logits is None:
         return (None,) * 9
     d_x, d_weight, d_bias = _input_and_parameters(ctx, None, d_logits, None, None)
