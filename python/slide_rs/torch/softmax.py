@@ -92,9 +92,9 @@ class SampledSoftmax(nn.Module):  # type: ignore[misc, unused-ignore]
         TypeError, ValueError
             If shapes, types or classes are wrong; every row has a class here.
         """
-        found: Any = self.head(input, target)
         if target.ndim != 1 or bool((target == IGNORED).any()):
             raise ValueError(f"target: found rows without a class, wanted {len(input)} classes")
+        found: Any = self.head(input, target)
         # The target comes first, and its score is not changed by the sum of all.
         samples = torch.arange(len(input)).repeat_interleave(found.indptr.diff())
         logits = found.logits
