@@ -46,7 +46,9 @@ class Dense(nn.Module):
         return functional.cross_entropy(self.head(self.trunk(x).relu()), y)
 
 
-def train(net: Any, optimizer: Any, steps: int = 10, first: int = 0, clip: Any = None) -> list[float]:
+def train(
+    net: Any, optimizer: Any, steps: int = 10, first: int = 0, clip: Any = None
+) -> list[float]:
     losses = []
     for seed in range(first, first + steps):
         optimizer.zero_grad()
@@ -261,7 +263,11 @@ def test_fused_into_backward_refuses_what_needs_kept_gradients() -> None:
         ({"max_norm": 0}, ValueError, "max_norm"),
         ({"second_moment": "column"}, ValueError, "second_moment"),
         ({"moments_dtype": "float16"}, ValueError, "moments_dtype"),
-        ({"weight_decay": 0.1}, ValueError, "weight_decay: found 0.1 in a group with a SlideLinear"),
+        (
+            {"weight_decay": 0.1},
+            ValueError,
+            "weight_decay: found 0.1 in a group with a SlideLinear",
+        ),
     ],
 )
 def test_bad_options_are_refused_by_name(

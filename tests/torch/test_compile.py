@@ -64,18 +64,32 @@ def test_compiled_training_has_the_same_losses(loss: Any, backend: str) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_backward_pass_of_a_compiled_graph_leaves_its_rows(backend: str) -> None:
+    norms = []
+    for loss in (three_times, torch.compile(three_times, backend=backend, fullgraph=True)):
+        trunk, head = parts()
+        for seed in (0, 1):
+            loss(trunk, head, *batch(seed)).backward()
+        norms.append(head._state.head.norm(head._state.gradients()))
+    # The compiler adds up in another order: a few roundings of the largest term.
+    assert norms[0] == pytest.approx(norms[1], rel=1e-5)
+
+
+def test_a_frozen_trunk_does_not_make_the_rows_of_a_compiled_graph_disappear() -> None:
     trunk, head = parts()
-    compiled = torch.compile(three_times, backend=backend, fullgraph=True)
-    first, second = (compiled(trunk, head, *batch(seed)) for seed in (0, 1))
+    trunk.requires_grad_(False)
+    loss = torch.compile(once, backend="aot_eager", fullgraph=True)
+    loss(trunk, head, *batch(0)).backward()
+    assert len(head._state.gradients()) == 1
+
+
+def test_compiled_graphs_refuse_two_forward_passes_before_their_backward_passes() -> None:
+    trunk, head = parts()
+    loss = torch.compile(three_times, backend="aot_eager", fullgraph=True)
+    first, second = (loss(trunk, head, *batch(seed)) for seed in (0, 1))
     first.backward()
-    second.backward()
-    found = head._state.head.norm(head._state.gradients())
-    head.zero_grad()
-    for seed in (0, 1):
-        three_times(trunk, head, *batch(seed)).backward()
-    # The second pass draws other random neurons than if it had come before the first backward.
-    assert found == pytest.approx(head._state.head.norm(head._state.gradients()), rel=0.2)
-    assert head._state.steps == 0
+    # Not silently wrong: the ledger, which a compiled graph saves, has gone on.
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        second.backward()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

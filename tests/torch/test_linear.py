@@ -97,7 +97,9 @@ def test_in_float64_they_are_equal_to_twelve_digits(loss: str) -> None:
 
 
 @pytest.mark.parametrize("loss", ["softmax", "bce"])
-@pytest.mark.parametrize("target", [LABELS, csr_array(([0.5, 2], [3, 1], [0, 1, *[2] * 8]), (9, N))])
+@pytest.mark.parametrize(
+    "target", [LABELS, csr_array(([0.5, 2], [3, 1], [0, 1, *[2] * 8]), (9, N))]
+)
 def test_several_labels_and_grades_have_the_loss_of_the_reference(target: Any, loss: str) -> None:
     if loss == "bce" and not isinstance(target, list):
         target = target * 0.5

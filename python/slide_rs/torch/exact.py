@@ -28,10 +28,10 @@ def topk(layer: SlideLinear, x: Any, k: int, mode: str) -> TopK:
         if layer.weight.dtype == torch.float64:
             return reference.topk(layer, x, count, mode)
         state = layer._state
-        state.bind(layer.weight, layer.bias)
-        state.take(sparse=x[1] is not None)
-        lent = state.lend(layer.weight, layer.bias)
-        labels, scores = state.head.topk(*lent, ops.features(*x), count, mode)
+        with state.lock:
+            state.take(sparse=x[1] is not None)
+            lent = state.lend(layer.weight, layer.bias)
+            labels, scores = state.head.topk(*lent, ops.features(*x), count, mode)
         return TopK(torch.from_numpy(labels), torch.from_numpy(scores))
 
 

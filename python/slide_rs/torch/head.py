@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import threading
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -66,6 +68,16 @@ def owners() -> dict[int, list[HeadState]]:
     return found
 
 
+def _unlock() -> None:
+    """Free, in a forked child, what threads of the parent held."""
+    for state in list(_states.values()):
+        state.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
 class HeadState:
     """The compiled head of one layer, and what it has collected.
 
@@ -85,6 +97,8 @@ class HeadState:
 
     def __init__(self, config: Mapping[str, Any], *, rows: bool) -> None:
         self.handle = next(_handles)
+        #: Held while memory is lent: two calls may not have it.
+        self.lock = threading.RLock()
         self.rows = rows
         self.ledger = torch.zeros(2, dtype=torch.int64)
         self.weight: Tensor | None = None
@@ -334,14 +348,15 @@ class HeadState:
     ) -> None:
         """Change the rows that occur in the gradients, and make a step of it."""
         assert self.weight is not None
-        lent = self.lend(self.weight, self.bias)
-        self.head.apply(*lent, moments, optimizer, lr, t, gradients)
-        for parameter in (self.weight, self.bias):
-            if parameter is not None:
-                torch.autograd.graph.increment_version(parameter)
-        self._seen = _stamp(self.weight, self.bias)
-        self.ledger[0] += 1
-        self.head.rehash(*lent, self.steps)
+        with self.lock:
+            lent = self.lend(self.weight, self.bias)
+            self.head.apply(*lent, moments, optimizer, lr, t, gradients)
+            for parameter in (self.weight, self.bias):
+                if parameter is not None:
+                    torch.autograd.graph.increment_version(parameter)
+            self._seen = _stamp(self.weight, self.bias)
+            self.ledger[0] += 1
+            self.head.rehash(*lent, self.steps)
 
 
 def clock(ledger: Tensor) -> int:

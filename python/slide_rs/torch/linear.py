@@ -129,7 +129,6 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
         bound = 1 / math.sqrt(self.in_features)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
-        self._state.bind(self.weight, self.bias)
         if self.weight.dtype == torch.float32:
             self._state.adopt(self.weight, self.bias)
         self._state.head.stale()
@@ -212,10 +211,9 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
         return x.contiguous(), indptr, indices
 
     def _check_surroundings(self) -> None:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or not self.training:
             return
-        self._state.bind(self.weight, self.bias)
-        if self.training and DistributedDataParallel._active_ddp_module is not None:
+        if DistributedDataParallel._active_ddp_module is not None:
             raise RuntimeError(
                 "SlideLinear: found it inside of DistributedDataParallel, which would send dense "
                 "gradients; wrap the layers before it only, and keep one head a process"
@@ -255,6 +253,12 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
         """
         return exact.recall(self, self._input(input), k)
 
+    def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
+        """Take a parameter in the place of another of this name; assignments do so too."""
+        super().register_parameter(name, param)
+        if isinstance(weight := self._parameters.get("weight"), Tensor):
+            self._state.bind(weight, self._parameters.get("bias"))
+
     def get_extra_state(self) -> dict[str, Any]:
         """Return what a ``state_dict`` holds besides the parameters: configuration and steps."""
         return {"config": self._state.config, **self._state.counts()}
@@ -267,7 +271,6 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
         # What a linear layer saved says nothing of steps.
         state_dict.setdefault(f"{prefix}_extra_state", {"steps": 0, "input_norm": 1.0})
         super()._load_from_state_dict(state_dict, prefix, *others)
-        self._state.bind(self.weight, self.bias)
         self._state.head.stale()
 
     def __getstate__(self) -> dict[str, Any]:

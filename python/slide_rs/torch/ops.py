@@ -79,9 +79,10 @@ def _logits(
     training: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     state, rows = _taken(handle, x, x_indptr, x_indices)
-    lent = state.lend(weight, bias)
     step = clock(ledger) if training else None
-    indptr, indices, logits = _tensors(state.head.activate(*lent, rows, step))
+    with state.lock:
+        found = state.head.activate(*state.lend(weight, bias), rows, step)
+    indptr, indices, logits = _tensors(found)
     return logits, indptr, indices
 
 
@@ -117,9 +118,10 @@ def _loss(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     state, rows = _taken(handle, x, x_indptr, x_indices)
     targets = as_arrays(labels, label_indptr, grades, len(weight))
-    lent = state.lend(weight, bias)
-    *found, dx = _tensors(state.head.losses(*lent, rows, targets, clock(ledger)))
-    return (*found, dx.view(x.shape))  # type: ignore[return-value, unused-ignore]
+    with state.lock:
+        found = state.head.losses(*state.lend(weight, bias), rows, targets, clock(ledger))
+    *others, dx = _tensors(found)
+    return (*others, dx.view(x.shape))  # type: ignore[return-value, unused-ignore]
 
 
 def _loss_fake(x: Tensor, x_indptr: Tensor | None, *others: Any) -> Any:
@@ -186,7 +188,9 @@ def _backward(
     elif input_gradient:
         rows = features(x, x_indptr, x_indices)
         gradient = rows, (indptr.numpy(), indices.numpy()), total.numpy()
-        d_x = torch.from_numpy(state.head.back(*state.lend(weight, bias), gradient)).view(x.shape)
+        with state.lock:
+            found = state.head.back(*state.lend(weight, bias), gradient)
+        d_x = torch.from_numpy(found).view(x.shape)
     if put and state.wants_rows():
         _put(state, (x, x_indptr, x_indices), indptr, indices, total, compiled)
         ledger[1] += 1
@@ -283,9 +287,10 @@ def _parameter_gradients(grad: str, saved: Any, total: Tensor) -> tuple[Any, Any
 
 
 def _input_and_parameters(
-    ctx: Any, d_losses: Tensor | None, d_logits: Tensor | None, deltas: Any, dx: Any
+    ctx: Any, d_losses: Tensor | None, d_logits: Tensor | None
 ) -> tuple[Any, Any, Any]:
-    saved = ctx.saved_tensors[:7]
+    # Once only: with checkpoints each look computes the forward pass again.
+    *saved, deltas, dx = ctx.saved_tensors
     x, x_indptr, x_indices, weight, bias, indptr, indices = saved
     needs_x, needs_weight = ctx.needs_input_grad[0], ctx.needs_input_grad[3]
     put = needs_weight and ctx.grad == "rows"
@@ -324,13 +329,13 @@ def _keep_logits(ctx: Any, inputs: Any, output: Any) -> None:
     ctx.ledger, ctx.handle, ctx.grad, _ = inputs[5:]
     _, indptr, indices = output
     ctx.mark_non_differentiable(indptr, indices)
-    _keep(ctx, inputs, indptr, indices)
+    _keep(ctx, inputs, indptr, indices, None, None)
 
 
 def _logits_backward(ctx: Any, d_logits: Tensor | None, _0: Any, _1: Any) -> Any:
     if d_logits is None:
         return (None,) * 9
-    d_x, d_weight, d_bias = _input_and_parameters(ctx, None, d_logits, None, None)
+    d_x, d_weight, d_bias = _input_and_parameters(ctx, None, d_logits)
     return (d_x, None, None, d_weight, d_bias, *(None,) * 4)
 
 
@@ -349,8 +354,7 @@ def _loss_backward(
 ) -> Any:
     if d_losses is None and d_logits is None:
         return (None,) * 11
-    found = _input_and_parameters(ctx, d_losses, d_logits, *ctx.saved_tensors[7:])
-    d_x, d_weight, d_bias = found
+    d_x, d_weight, d_bias = _input_and_parameters(ctx, d_losses, d_logits)
     return (d_x, None, None, d_weight, d_bias, *(None,) * 6)
 
 
