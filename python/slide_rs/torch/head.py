@@ -96,20 +96,20 @@ class HeadState:
     """
 
     def __init__(self, config: Mapping[str, Any], *, rows: bool) -> None:
-        self.handle = next(_handles)
+        self.handle: int = next(_handles)
         #: Held while memory is lent: two calls may not have it.
-        self.lock = threading.RLock()
-        self.rows = rows
-        self.ledger = torch.zeros(2, dtype=torch.int64)
+        self.lock: Any = threading.RLock()
+        self.rows: bool = rows
+        self.ledger: Tensor = torch.zeros(2, dtype=torch.int64)
         self.weight: Tensor | None = None
         self.bias: Tensor | None = None
         #: Whether an optimiser takes the gradients of rows.
-        self.claimed = False
+        self.claimed: bool = False
         #: Takes gradients at once, in the backward pass.
         self.updater: Callable[[RowGradients], None] | None = None
         self._config = dict(config)
         #: The compiled head.
-        self.head = self._made()
+        self.head: Head = self._made()
         self._used = False
         self._pending: list[RowGradients] = []
         self._edge: Any = None
@@ -189,7 +189,7 @@ class HeadState:
                     f"input: found {kinds[1]} input after {kinds[0]} input, wanted one kind"
                 )
             self._config["sparse"] = sparse
-            self.head = self._made()
+            self.head: Head = self._made()
         self._used = True
 
     def bind(self, weight: Tensor, bias: Tensor | None) -> None:

@@ -75,6 +75,11 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
     torch.Size([4, 5])
     """
 
+    in_features: int
+    out_features: int
+    loss: str
+    grad: str
+    ignore_index: int
     weight: nn.Parameter
     bias: nn.Parameter | None
 

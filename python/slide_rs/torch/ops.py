@@ -93,7 +93,7 @@ def _logits_fake(x: Tensor, x_indptr: Tensor | None, *others: Any) -> Any:
 
 
 #: The scores of the neurons that a row computes, in training or as the tables find them, and these.
-sampled_logits = custom_op(
+sampled_logits: Any = custom_op(
     "slide_rs::sampled_logits",
     _logits,
     mutates_args=(),
@@ -137,7 +137,7 @@ def _loss_fake(x: Tensor, x_indptr: Tensor | None, *others: Any) -> Any:
 
 
 #: The loss of each row, its neurons, their scores, and derivatives by scores and input.
-sampled_loss = custom_op(
+sampled_loss: Any = custom_op(
     "slide_rs::sampled_loss",
     _loss,
     mutates_args=(),
@@ -210,7 +210,7 @@ def _put(
 
 
 #: The derivative by the input and by each logit; or the latter is put aside.
-_backward_op = custom_op(
+_backward_op: Any = custom_op(
     "slide_rs::sampled_backward",
     _backward,
     mutates_args=("ledger",),
@@ -251,7 +251,7 @@ def _row_gradients(
 
 
 #: The rows that are not zero, with the gradients of their weights and biases.
-_row_gradients_op = custom_op(
+_row_gradients_op: Any = custom_op(
     "slide_rs::row_gradients",
     _row_gradients,
     mutates_args=(),

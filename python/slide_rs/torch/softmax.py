@@ -60,6 +60,10 @@ class SampledSoftmax(nn.Module):  # type: ignore[misc, unused-ignore]
     (torch.Size([4]), torch.Size([4]))
     """
 
+    in_features: int
+    n_classes: int
+    head: SlideLinear
+
     def __init__(
         self,
         in_features: int,
