@@ -189,7 +189,7 @@ class HeadState:
                     f"input: found {kinds[1]} input after {kinds[0]} input, wanted one kind"
                 )
             self._config["sparse"] = sparse
-            self.head: Head = self._made()
+            self.head = self._made()
         self._used = True
 
     def bind(self, weight: Tensor, bias: Tensor | None) -> None:
