@@ -12,7 +12,7 @@ from slide_rs.torch import SlideAdam, SlideLinear
 from torch import Tensor, nn
 from torch.nn import functional
 
-D, N, BATCH = 20, 60, 9
+D, N, BATCH = 32, 60, 9
 #: Adam divides by the root of squares: a gradient of 1e-3 that is off by 1e-7 moves a weight by
 #: 1e-4 of the rate of 0.01, and ten steps add up.
 CLOSE = 1e-4

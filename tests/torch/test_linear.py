@@ -1,7 +1,7 @@
 """The layer against dense layers and against gather and product, values and all gradients.
 
 In float32 a score is a sum of d products, so it is off by d EPS times the sum of their sizes; with
-d = 20 and sizes of about 0.1 that is 5e-7. Losses and gradients are sums of at most 60 such terms.
+d = 32 and sizes of about 0.1 that is 5e-7. Losses and gradients are sums of at most 60 such terms.
 ``CLOSE`` leaves a factor of three and is far below what a wrong term would make.
 """
 
@@ -18,7 +18,7 @@ from slide_rs.torch import SlideLinear, SlideOutput
 from torch import Tensor, nn
 from torch.nn import functional
 
-D, N, BATCH = 20, 60, 9
+D, N, BATCH = 32, 60, 9
 CLOSE = 1e-4
 SAMPLERS = [
     samplers.LSH(n_active=20, log_q="none"),
@@ -234,7 +234,7 @@ def test_prediction_looks_into_the_tables_and_training_adds_random_neurons() -> 
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ((torch.zeros(3, 5),), ValueError, r"input: found shape \(3, 5\), wanted \(rows, 20\)"),
+        ((torch.zeros(3, 5),), ValueError, r"input: found shape \(3, 5\), wanted \(rows, 32\)"),
         ((torch.zeros(2, 3, D),), ValueError, "input: found shape .*flatten"),
         ((torch.zeros(3, D).double(),), TypeError, "input: found dtype torch.float64"),
         (([[1.0] * D],), TypeError, "input: found list"),
@@ -267,6 +267,7 @@ def test_bad_input_is_refused_by_name(
         ({"grad": "none"}, ValueError, "grad: found 'none'"),
         ({"sampler": "lsh"}, TypeError, "sampler: found str"),
         ({"seed": -1}, ValueError, "seed"),
+        ({"in_features": 20, "grad": "sparse"}, ValueError, "in_features: found 20 with grad"),
         ({"dtype": torch.bfloat16}, ValueError, "dtype: found torch.bfloat16"),
         ({"dtype": torch.float64, "grad": "rows"}, ValueError, "grad: found 'rows' in float64"),
         (
@@ -285,4 +286,4 @@ def test_bad_options_are_refused_by_name(
 
 def test_the_layer_tells_what_it_is() -> None:
     text = repr(SlideLinear(D, 3000, bias=False))
-    assert "in_features=20, out_features=3000, bias=False, sampler=lsh" in text
+    assert "in_features=32, out_features=3000, bias=False, sampler=lsh" in text

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from slide_rs import samplers
+from slide_rs import lsh, samplers
 from slide_rs.torch import SlideAdam, SlideLinear, storage
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -435,6 +435,69 @@ def test_12_weights_that_are_used_outside_of_the_layer_are_refused() -> None:
 
 
 # 13: gradcheck, in test_linear
+
+
+def test_13_gradients_of_gradients_are_refused() -> None:
+    head, x = layer(), batch()[0].requires_grad_()
+    (found,) = torch.autograd.grad(head(x, batch()[1]).loss, [x], create_graph=True)
+    with pytest.raises(RuntimeError, match="sampled_backward"):
+        found.sum().backward()
+
+
+def test_weight_and_bias_are_trained_together_or_not_at_all() -> None:
+    head = layer()
+    head.bias.requires_grad_(False)
+    with pytest.raises(ValueError, match="requires_grad: found it for one of weight and bias"):
+        head(*batch())
+
+
+def test_other_optimizers_are_followed_as_often_as_the_sampler_says() -> None:
+    sampler = samplers.LSH(n_active=40, rebuild=lsh.Rebuild(every=4, growth=1.0))
+    torch.manual_seed(0)
+    head = SlideLinear(32, N, grad="sparse", sampler=sampler)
+    optimizer = torch.optim.SparseAdam(head.parameters(), lr=0.05)
+    losses = []
+    for seed in range(40):
+        optimizer.zero_grad()
+        x, y = batch(seed % 2)
+        loss = head(nn.functional.pad(x, (0, 32 - D)), y).loss
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert head._state.steps == 39
+    assert losses[-1] < losses[0] / 2
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("grad", ["dense", "rows"])
+def test_a_width_that_lines_of_the_cache_do_not_divide_is_trained_right(
+    grad: str, fused: bool
+) -> None:
+    head = layer(grad=grad, sampler=samplers.Full())
+    linear = nn.Linear(D, N)
+    linear.load_state_dict({"weight": head.weight, "bias": head.bias})
+    made = torch.optim.Adam if fused and grad == "dense" else SlideAdam
+    options = {"fused": True} if made is torch.optim.Adam else {}
+    optimizer = made(head.parameters(), lr=0.01, **options)
+    other = torch.optim.Adam(linear.parameters(), lr=0.01)
+    for seed in range(3):
+        for model, steps in ((head, optimizer), (linear, other)):
+            steps.zero_grad()
+            x, y = batch(seed)
+            loss = head(x, y).loss if model is head else nn.functional.cross_entropy(linear(x), y)
+            loss.backward()
+            steps.step()
+    # As in test_adam.
+    torch.testing.assert_close(head.weight, linear.weight, rtol=1e-4, atol=1e-4)
+    assert torch.equal(head.topk(x, 3).labels, head(x).logits.view(BATCH, N).topk(3).indices)
+
+
+def test_a_scaler_of_gradients_is_refused_at_the_step() -> None:
+    head = layer()
+    optimizer, scaler = SlideAdam(head.parameters()), torch.amp.GradScaler("cpu")
+    scaler.scale(head(*batch()).loss).backward()
+    with pytest.raises(RuntimeError, match="found a GradScaler"):
+        scaler.step(optimizer)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from slide_rs import checks
 from slide_rs.document import DTYPES
 from slide_rs.optim import SECOND_MOMENTS
 from slide_rs.torch import moments
-from slide_rs.torch.head import HeadState, RowGradients, owners
+from slide_rs.torch.head import HeadState, owners
 from slide_rs.torch.linear import SlideLinear
+from slide_rs.torch.pending import RowGradients
 
 __all__ = ["SlideAdam"]
 
@@ -74,6 +75,9 @@ class SlideAdam(torch.optim.Optimizer):  # type: ignore[misc, unused-ignore]
     >>> optimizer.step()
     """
 
+    # Has the scaler of gradients say that it was here, so that it can be refused.
+    _step_supports_amp_scaling = True
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -126,9 +130,7 @@ class SlideAdam(torch.optim.Optimizer):  # type: ignore[misc, unused-ignore]
             del self.param_groups[-1]
             raise
         for head in heads:
-            head.claimed = True
-            if self._fused:
-                head.updater = self._in_backward(head)
+            head.claim(self._in_backward(head) if self._fused else None)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients, rows too."""
@@ -152,6 +154,11 @@ class SlideAdam(torch.optim.Optimizer):  # type: ignore[misc, unused-ignore]
         RuntimeError
             If the gradient of a layer's weight did not come from its rows alone.
         """
+        if getattr(self, "found_inf", None) is not None:
+            raise RuntimeError(
+                "SlideAdam: found a GradScaler, wanted none: rows are in float32, and "
+                "automatic mixed precision on CPUs is in bfloat16, which needs no scaling"
+            )
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -169,9 +176,8 @@ class SlideAdam(torch.optim.Optimizer):  # type: ignore[misc, unused-ignore]
                 for head, gradients in found:
                     if gradients:
                         self._step_rows(group, head, gradients)
-                if self._fused:
-                    for head in heads:
-                        head.updater = self._in_backward(head)
+                for head in heads:
+                    head.claim(self._in_backward(head) if self._fused else None)
         return loss
 
     def _step_dense(self, group: dict[str, Any], parameters: list[Any]) -> None:

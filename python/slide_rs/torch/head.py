@@ -14,27 +14,16 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from slide_rs._core import Head
-from slide_rs.notices import warn
 from slide_rs.torch import storage
+from slide_rs.torch.pending import Floats, Pending, RowGradients
 
-__all__ = ["Features", "HeadState", "RowGradients", "Targets", "at"]
-
-_Floats: TypeAlias = NDArray[np.float32]
-_Ids: TypeAlias = NDArray[np.int64]
-#: Rows as the engine takes them, dense or as ``(indptr, indices, values)``.
-Features: TypeAlias = _Floats | tuple[_Ids, _Ids, _Floats]
-#: Labels, with grades or without.
-Targets: TypeAlias = tuple[_Ids, _Ids] | tuple[_Ids, _Ids, _Floats]
-#: Inputs, active sets, and the derivative of the loss by each logit.
-RowGradients: TypeAlias = tuple[Features, tuple[_Ids, _Ids], _Floats]
+__all__ = ["HeadState", "at", "clock", "owners"]
 
 _states: weakref.WeakValueDictionary[int, HeadState] = weakref.WeakValueDictionary()
 _handles = itertools.count(1)
@@ -103,20 +92,19 @@ class HeadState:
         self.ledger: Tensor = torch.zeros(2, dtype=torch.int64)
         self.weight: Tensor | None = None
         self.bias: Tensor | None = None
-        #: Whether an optimiser takes the gradients of rows.
-        self.claimed: bool = False
+        #: Whether gradients went to another optimiser since the weights were lent; fused steps of
+        #: PyTorch leave the versions of what they change as they are.
+        self.passed: bool = False
         #: Takes gradients at once, in the backward pass.
         self.updater: Callable[[RowGradients], None] | None = None
         self._config = dict(config)
         #: The compiled head.
         self.head: Head = self._made()
         self._used = False
-        self._pending: list[RowGradients] = []
+        self._pending = Pending(self.ledger)
         self._edge: Any = None
-        self._mark: Tensor | None = None
-        self._marked = 0
         self._seen: tuple[int, ...] = ()
-        self._arrays: tuple[_Floats, _Floats | None] | None = None
+        self._arrays: tuple[Floats, Floats | None] | None = None
         self._next_rebuild, self._interval = 0, 0.0
         _states[self.handle] = self
 
@@ -149,6 +137,15 @@ class HeadState:
         """Rows and columns of the memory of a weight."""
         rows, columns = self.head.shape
         return int(rows), int(columns)
+
+    @property
+    def apart(self) -> bool:
+        """Whether the head works on a copy of the weight.
+
+        PyTorch's fused and sparse steps write between the rows of a tensor with gaps, so the weight
+        of others than `SlideAdam` has none.
+        """
+        return not self.rows and self.shape[1] != self._config["inputs"]
 
     @property
     def config(self) -> dict[str, Any]:
@@ -201,22 +198,26 @@ class HeadState:
             with torch.inference_mode(False), torch.enable_grad():
                 self._edge = torch.autograd.graph.get_gradient_edge(weight).node
 
-    def lend(self, weight: Tensor, bias: Tensor | None) -> tuple[_Floats, _Floats | None]:
+    def lend(self, weight: Tensor, bias: Tensor | None) -> tuple[Floats, Floats | None]:
         """Return the memory of the parameters; copies them only if they lie elsewhere."""
         if self.head.threads != torch.get_num_threads():
             self.head.set_threads(torch.get_num_threads())
         seen = _stamp(weight, bias)
-        if self._arrays is None or seen != self._seen:
+        if self._arrays is None or seen != self._seen or self.passed:
+            self.passed = False
             return self._lend_anew(weight, bias, seen)
         return self._arrays
 
     def _lend_anew(
         self, weight: Tensor, bias: Tensor | None, seen: tuple[int, ...]
-    ) -> tuple[_Floats, _Floats | None]:
+    ) -> tuple[Floats, Floats | None]:
         own = self.weight is not None and weight.data_ptr() == self.weight.data_ptr()
+        if own and self.apart:
+            return self._lend_copy(weight, bias, seen)
         places, columns = self.shape
         if own and self._seen and seen[::2] == self._seen[::2] and self._arrays is not None:
             arrays = self._arrays
+            self._changed()
         else:
             # A corner of other memory, however it is laid out, has something else around it.
             room = storage.allocate(places, columns)
@@ -233,10 +234,24 @@ class HeadState:
             if self.bias is not None and biases is not None:
                 self.bias.data = biases[: len(self.bias)]
             seen = _stamp(self.weight, self.bias)
-        if self._seen:
-            self._changed()
+            self.head.stale()
         self._arrays, self._seen = arrays, seen
         return arrays
+
+    def _lend_copy(
+        self, weight: Tensor, bias: Tensor | None, seen: tuple[int, ...]
+    ) -> tuple[Floats, Floats | None]:
+        places, columns = self.shape
+        if self._arrays is None:
+            biases = None if bias is None else storage.allocate(places).numpy()
+            self._arrays = storage.allocate(places, columns).numpy(), biases
+        else:
+            self._changed()
+        self._arrays[0][: weight.shape[0], : weight.shape[1]] = weight.detach().numpy()
+        if bias is not None and self._arrays[1] is not None:
+            self._arrays[1][: len(bias)] = bias.detach().numpy()
+        self._seen = seen
+        return self._arrays
 
     def adopt(self, weight: Tensor, bias: Tensor | None) -> None:
         """Take parameters that lie in memory of the head's shape with zeros around them."""
@@ -257,12 +272,18 @@ class HeadState:
         if self.steps < self._next_rebuild:
             return
         rebuild = self.config["sampler"].get("rebuild") or {}
-        if self._interval:
-            self._interval *= rebuild.get("growth") or 1.0
-        else:
-            self._interval = float(rebuild.get("every") or 50)
+        first = not self._interval
+        self._interval = self._interval * (rebuild.get("growth") or 1.0) or rebuild.get("every", 50)
         self._next_rebuild = self.steps + round(self._interval)
-        self.head.stale()
+        if not first:
+            self.head.stale()
+
+    def count_changes(self) -> None:
+        """Count a step if the weight changed since this was last asked; for the reference."""
+        version = 0 if self.weight is None else _version(self.weight)
+        if self._seen and self._seen != (version,):
+            self.ledger[0] += 1
+        self._seen = (version,)
 
     def wants_rows(self) -> bool:
         """Tell, inside of a backward pass, whether it leads to the weight.
@@ -276,72 +297,21 @@ class HeadState:
         """Keep gradients of rows until the optimiser takes them."""
         if self.updater is not None:
             self.updater(gradients)
-            return
-        self._forget_zeroed()
-        self._pending.append(gradients)
-        if self._mark is None:
-            self._set_mark()
-
-    def _set_mark(self) -> None:
-        # An explicit zero in `.grad`: `zero_grad` removes it, and optimisers that know nothing of
-        # rows mostly refuse it, where they would skip a parameter without gradient.
-        assert self.weight is not None
-        self._mark = torch.sparse_coo_tensor(
-            torch.zeros((2, 1), dtype=torch.int64),
-            torch.zeros(1),
-            tuple(self.weight.shape),
-            check_invariants=False,
-        )
-        self._marked = self._mark._version
-        self.weight.grad = self._mark
-
-    def _forget_zeroed(self) -> None:
-        """Drop what `zero_grad` of a module or of another optimiser meant to."""
-        if self._mark is None or self.weight is None:
-            return
-        found = self.weight.grad
-        if found is None or (found is self._mark and not found._nnz()):
-            if self._pending and not self.claimed:
-                self.claimed = True
-                warn(
-                    "grad='rows': found gradients that were dropped and never used; slide_rs.torch."
-                    "SlideAdam applies them, and grad='sparse' or 'dense' is for other optimisers"
-                )
-            self.drop()
+        elif self.weight is not None:
+            self._pending.put(self.weight, gradients)
 
     def gradients(self) -> list[RowGradients]:
-        """Return what was collected since the last step.
-
-        Raises
-        ------
-        RuntimeError
-            If something else has touched the gradient of the weight.
-        """
-        self._forget_zeroed()
+        """Return what was collected since the last step; see `Pending.taken`."""
         assert self.weight is not None
-        of_bias = None if self.bias is None else self.bias.grad
-        if self._mark is None and self.weight.grad is None and of_bias is None:
-            return []
-        if self._mark is None or self.weight.grad is not self._mark or of_bias is not None:
-            raise RuntimeError(
-                "weight.grad: found a gradient from outside of the layer, wanted none with "
-                "grad='rows'; a weight that is used elsewhere too wants grad='dense'"
-            )
-        if self._mark._version != self._marked:
-            raise RuntimeError(
-                "weight.grad: found that something scaled it, as clip_grad_norm_ does; with "
-                "grad='rows' it holds no gradient, and SlideAdam(max_norm=...) clips all"
-            )
-        return self._pending
+        return self._pending.taken(self.weight, self.bias)
 
     def drop(self) -> None:
         """Forget the gradients."""
-        self._pending = []
-        self.ledger[1] = 0
-        if self._mark is not None:
-            if self.weight is not None and self.weight.grad is self._mark:
-                self.weight.grad = None
-            self._mark = None
+        self._pending.drop(self.weight)
+
+    def claim(self, updater: Callable[[RowGradients], None] | None) -> None:
+        """Note that an optimiser takes gradients of rows: at once, if there is an `updater`."""
+        self._pending.claimed, self.updater = True, updater
 
     def apply(
         self, moments: Any, optimizer: str, lr: float, t: int, gradients: list[RowGradients]

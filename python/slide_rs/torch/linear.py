@@ -43,9 +43,9 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
         of the active neurons.
     grad : {"rows", "sparse", "dense"}, optional
         What a backward pass leaves: rows for `SlideAdam`, which are never made dense and not in
-        ``.grad``; a sparse ``.grad`` for ``torch.optim.SparseAdam`` or ``SGD``; or a dense one for
-        any optimiser, which takes time and memory like a linear layer. Rows when not given, dense
-        in float64.
+        ``.grad``; a sparse ``.grad`` for ``torch.optim.SparseAdam`` or ``SGD``, for which
+        `in_features` is a multiple of 16; or a dense one for any optimiser, which takes time and
+        memory like a linear layer. Rows when not given, dense in float64.
     seed : int
         Of the sampler.
     ignore_index : int
@@ -122,7 +122,14 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
         self._state = HeadState(config, rows=self.grad == "rows")
         if dtype == torch.float64:
             reference.check_sampler(self._state.config["sampler"])
+        if self.grad == "sparse" and self._state.apart:
+            raise ValueError(
+                f"in_features: found {in_features} with grad='sparse', wanted a multiple of 16; "
+                "other widths would cost a copy of the weight a step, as grad='dense' does"
+            )
         places, stride = self._state.shape
+        if dtype == torch.float64 or self._state.apart:
+            stride = self.in_features
         room = storage.allocate(places, stride, dtype=dtype)
         self.weight = nn.Parameter(room[: self.out_features, : self.in_features])
         room = storage.allocate(places, dtype=dtype)
@@ -134,7 +141,7 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
         bound = 1 / math.sqrt(self.in_features)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
-        if self.weight.dtype == torch.float32:
+        if self.weight.dtype == torch.float32 and not self._state.apart:
             self._state.adopt(self.weight, self.bias)
         self._state.head.stale()
 
@@ -216,6 +223,10 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
         return x.contiguous(), indptr, indices
 
     def _check_surroundings(self) -> None:
+        if self.bias is not None and self.bias.requires_grad != self.weight.requires_grad:
+            raise ValueError(
+                "requires_grad: found it for one of weight and bias, wanted it for both or none"
+            )
         if torch.compiler.is_compiling() or not self.training:
             return
         if DistributedDataParallel._active_ddp_module is not None:

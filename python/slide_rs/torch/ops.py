@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.library import custom_op, get_ctx
 
 from slide_rs.torch import head
-from slide_rs.torch.head import Features, HeadState, Targets, clock
+from slide_rs.torch.head import HeadState, clock
+from slide_rs.torch.pending import Features, Targets
 from slide_rs.torch.targets import check_classes
 
 __all__ = ["as_arrays", "features", "sampled_logits", "sampled_loss"]
@@ -195,6 +196,7 @@ def _backward(
         _put(state, (x, x_indptr, x_indices), indptr, indices, total, compiled)
         ledger[1] += 1
         total = x.new_empty(0)
+    state.passed |= not state.rows
     return d_x, total
 
 

@@ -76,6 +76,7 @@ def forward(layer: SlideLinear, x: Any, target: Any) -> SlideOutput:
 def _active(layer: SlideLinear, x: Any, wanted: Targets | None) -> tuple[Tensor, Tensor]:
     state, single = layer._state, (x[0].float(), *x[1:])
     state.take(sparse=x[1] is not None)
+    state.count_changes()
     state.head.stale()
     lent: Any = _lent(layer)
     rows = ops.features(*single)
