@@ -23,16 +23,52 @@ pub struct Active {
 
 impl Active {
     /// Those of some tapes, with what `logits` says of each.
-    pub(super) fn of(tapes: &[Tape], logits: impl Fn(&Tape) -> Vec<f32>) -> Self {
-        let mut all = Self { indptr: vec![0], ..Self::default() };
+    pub(super) fn of(tapes: &[Tape], logits: impl Fn(&Tape) -> &[f32] + Sync) -> Self {
+        let mut indptr = vec![0];
+        let mut total = 0;
         for tape in tapes {
-            let (active, before) = (&tape.output.active, all.ids.len());
-            all.indptr.extend(active.ends.iter().map(|end| (before + end) as i64));
-            all.ids.extend(active.ids.iter().map(|&id| i64::from(id)));
-            all.logits.extend(logits(tape));
+            let ends = &tape.output.active.ends;
+            indptr.extend(ends.iter().map(|end| (total + end) as i64));
+            total += ends.last().copied().unwrap_or_default();
         }
-        all
+        let mut ids = vec![0; total];
+        each(
+            tapes,
+            &mut ids,
+            |tape| tape.output.active.ids.len(),
+            |tape, out| {
+                out.iter_mut()
+                    .zip(&tape.output.active.ids)
+                    .for_each(|(to, &id)| *to = i64::from(id));
+            },
+        );
+        Self { indptr, ids, logits: together(tapes, total, logits) }
     }
+}
+
+/// What `of` says of each tape, one after another; `total` numbers in all.
+pub(super) fn together(
+    tapes: &[Tape],
+    total: usize,
+    of: impl Fn(&Tape) -> &[f32] + Sync,
+) -> Vec<f32> {
+    let mut all = vec![0.0; total];
+    each(tapes, &mut all, |tape| of(tape).len(), |tape, out| out.copy_from_slice(of(tape)));
+    all
+}
+
+/// Cuts `all` into a piece for each tape, as long as `len` says, and has them filled side by side.
+fn each<T: Send>(
+    tapes: &[Tape],
+    mut all: &mut [T],
+    len: impl Fn(&Tape) -> usize,
+    fill: impl Fn(&Tape, &mut [T]) + Sync,
+) {
+    let mut pieces = Vec::with_capacity(tapes.len());
+    for tape in tapes {
+        pieces.push((tape, all.split_off_mut(..len(tape)).unwrap_or_default()));
+    }
+    pieces.into_par_iter().for_each(|(tape, out)| fill(tape, out));
 }
 
 impl Head {
@@ -60,7 +96,7 @@ impl Head {
                 layer.forward(kernels, (inputs, n), draw, output);
                 Ok::<_, Error>(())
             })?;
-            Ok(Active::of(tapes, |tape| tape.output.active.coefs.clone()))
+            Ok(Active::of(tapes, |tape| &tape.output.active.coefs))
         })
     }
 

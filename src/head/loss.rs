@@ -4,8 +4,10 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::sparse::Features;
+use crate::tape::{BLOCK, Tape};
 use crate::targets::Targets;
 
+use super::active::together;
 use super::read::{blocks, gradients, mean_length, read};
 use super::{Active, Head, Weights, Work};
 
@@ -46,33 +48,29 @@ impl Head {
         let mut length = None;
         let result = self.with(weights, true, |Work { config, kernels, layer, room }| {
             let (n, loss, layer) = (x.len(), config.loss, &*layer);
-            room.tapes(n.div_ceil(crate::tape::BLOCK), config);
+            room.tapes(n.div_ceil(BLOCK), config);
             let (tapes, pool) = (&mut room.tapes, &mut room.pool);
-            let tapes = &mut tapes[..n.div_ceil(crate::tape::BLOCK)];
+            let tapes = &mut tapes[..n.div_ceil(BLOCK)];
             let blocks: Vec<(usize, usize)> = blocks(n).collect();
             tapes.par_iter_mut().zip(&blocks).try_for_each(|(tape, &(first, n))| {
                 read(tape, x, (first, first, n))?;
-                let mut rows = [0; crate::tape::BLOCK];
+                let mut rows = [0; BLOCK];
                 rows.iter_mut().zip(first as u32..).for_each(|(row, number)| *row = number);
                 tape.read_targets(y, &rows[..n], loss)
             })?;
-            let labels = |tape: &'_ crate::tape::Tape| tape.len;
-            pool.refill(tapes.iter().flat_map(|tape| (0..labels(tape)).map(|i| tape.labels_of(i))));
+            let labels = |tape: &Tape| 0..tape.len;
+            pool.refill(tapes.iter().flat_map(|tape| labels(tape).map(|i| tape.labels_of(i))));
             let (draw, pool) = ((config.seed, step), &*pool);
             tapes.par_iter_mut().for_each(|tape| {
                 layer.forward_backward(kernels, (loss, 1.0), (draw, pool), tape);
             });
             length = mean_length(kernels, tapes);
             let losses = tapes.iter().flat_map(|tape| &tape.losses[..tape.len]);
-            let deltas = tapes.iter().flat_map(|tape| &tape.output.active.coefs);
-            let logits =
-                |tape: &'_ crate::tape::Tape| tape.output.logits.clone().unwrap_or_default();
-            Ok(Losses {
-                losses: losses.map(|&loss| loss as f32).collect(),
-                deltas: deltas.copied().collect(),
-                gradients: gradients(tapes, config.inputs),
-                active: Active::of(tapes, logits),
-            })
+            let losses = losses.map(|&loss| loss as f32).collect();
+            let active =
+                Active::of(tapes, |tape| tape.output.logits.as_deref().unwrap_or_default());
+            let deltas = together(tapes, active.ids.len(), |tape| &tape.output.active.coefs);
+            Ok(Losses { losses, active, deltas, gradients: gradients(tapes, config.inputs) })
         });
         self.set_length(length.unwrap_or(self.length));
         result
@@ -81,7 +79,7 @@ impl Head {
     /// Measures how long inputs are, before the tables are built for the first time.
     fn measure(&mut self, x: &Features<'_>) -> Result<()> {
         let tapes = self.room.tapes(1, &self.config);
-        read(&mut tapes[0], x, (0, 0, x.len().min(crate::tape::BLOCK)))?;
+        read(&mut tapes[0], x, (0, 0, x.len().min(BLOCK)))?;
         let length = mean_length(&self.kernels, &tapes[..1]);
         self.set_length(length.unwrap_or(self.length));
         Ok(())
