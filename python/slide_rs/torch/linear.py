@@ -62,10 +62,10 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
 
     Notes
     -----
-    Inputs in 16 bits, of automatic mixed precision say, are cast to float32. What is drawn at random
-    follows from `seed`, the steps of the optimiser and the backward passes since, so checkpoints
-    (``torch.utils.checkpoint``) compute the same again. In a graph of ``torch.compile`` each
-    backward pass comes before the next forward pass. From Chen et al., "SLIDE", MLSys 2020.
+    Inputs in 16 bits, of automatic mixed precision say, are cast to float32. What is drawn at
+    random follows from `seed`, the steps of the optimiser and the backward passes since, so
+    checkpoints (``torch.utils.checkpoint``) compute the same again. In a graph of ``torch.compile``
+    each backward pass comes before the next forward pass. From Chen et al., "SLIDE", MLSys 2020.
 
     Examples
     --------
@@ -164,7 +164,7 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
         Returns
         -------
         SlideOutput
-            The loss is the mean over the rows that have labels; rows without have no active neurons.
+            The loss is the mean over the rows that have labels; others have no active neurons.
             Without a target, a row computes in training what its sampler chooses, and what
             prediction through the tables would score when ``self.training`` is False.
 
