@@ -549,3 +549,38 @@ def test_large_memory_is_aligned_and_zero() -> None:
     memory = storage.allocate(1 << 16, 64)
     assert memory.data_ptr() % 4096 == 0
     assert not memory.any()
+
+
+def test_a_step_touches_the_rows_of_its_batch_only() -> None:
+    head = SlideLinear(D, 50_000, sampler=samplers.Uniform(n_active=20))
+    optimizer = SlideAdam(head.parameters(), lr=0.01, second_moment="row", moments_dtype="float32")
+    before = head.weight.detach().clone()
+    x, y = batch()
+    out = head(x, y)
+    out.loss.backward()
+    optimizer.step()
+    moved = (head.weight != before).any(1).nonzero().flatten()
+    assert torch.equal(moved, out.indices.unique())
+    state = optimizer.state[head.weight]
+    assert torch.equal(state["exp_avg"].any(1).nonzero().flatten(), moved)
+
+
+def test_nothing_but_active_entries_is_allocated_in_a_step() -> None:
+    rows = []
+    for n_labels in (20_000, 80_000):
+        head = SlideLinear(16, n_labels, sampler=samplers.Uniform(n_active=20))
+        optimizer = SlideAdam(head.parameters())
+        x, y = torch.randn(BATCH, 16), torch.arange(BATCH)
+        for _ in range(2):
+            optimizer.zero_grad()
+            head(x, y).loss.backward()
+            optimizer.step()
+        optimizer.zero_grad()
+        with torch.profiler.profile(profile_memory=True) as profile:
+            head(x, y).loss.backward()
+            optimizer.step()
+        sizes = [e.cpu_memory_usage for e in profile.key_averages() if e.cpu_memory_usage > 0]
+        rows.append(sum(sizes))
+    # Ids, scores and derivatives of 160 entries, and inputs of 8 rows.
+    assert rows[0] < 64 * 160
+    assert rows[1] < 64 * 160
