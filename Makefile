@@ -8,7 +8,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 # Python files are read in place, so only these make the extension stale.
 SOURCES := Cargo.toml pyproject.toml $(wildcard Cargo.lock) $(shell find src -name '*.rs')
 
-.PHONY: help demo test lint lint-rust lint-python bench docs docs-rust docs-site build wheel all torch clean
+.PHONY: help demo test test-torch lint lint-rust lint-python bench docs docs-rust docs-site build wheel all torch clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,10 @@ demo: build ## train on real data, LSH against full: a table, and a picture in o
 test: build $(VENV)/dev.stamp ## run all tests, Rust and Python
 	cargo test --profile optimized
 	$(BIN)/python -m pytest tests/python
+
+test-torch: build .venv-torch/test-torch.stamp ## run types and tests that need PyTorch, in .venv-torch
+	.venv-torch/bin/python -m mypy --follow-imports silent python/slide_rs/torch
+	PYTHONPATH=$(CURDIR)/python .venv-torch/bin/python -m pytest tests/torch
 
 lint: lint-rust lint-python ## run every check that is not a test
 
@@ -74,7 +78,13 @@ $(VENV)/build.stamp: $(SOURCES) $(VENV)/demo.stamp
 	env -u CONDA_PREFIX VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release
 	touch $@
 
-.venv-torch/torch.stamp: requirements/torch.txt
+# From PyPI PyTorch comes with libraries for GPUs, several GB, so nothing else here waits for it.
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu finds smaller ones.
+.venv-torch/bin/python:
 	$(PYTHON) -m venv .venv-torch
+
+.venv-torch/%.stamp: requirements/%.txt | .venv-torch/bin/python
 	.venv-torch/bin/python $(PIP) -r $<
 	touch $@
+
+.venv-torch/test-torch.stamp: requirements/torch.txt

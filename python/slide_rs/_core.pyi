@@ -64,9 +64,7 @@ class Head:
     def logits(
         self, weight: _Weight, bias: _Bias, x: _Features, ids: _Labels
     ) -> NDArray[np.float32]: ...
-    def back(
-        self, weight: _Weight, bias: _Bias, gradient: _Gradient
-    ) -> NDArray[np.float32]: ...
+    def back(self, weight: _Weight, bias: _Bias, gradient: _Gradient) -> NDArray[np.float32]: ...
     def apply(
         self,
         weight: _Weight,

@@ -1,0 +1,104 @@
+"""Memory of parameters and moments that the engine can use in place.
+
+The engine wants rows that begin at multiples of 64 bytes, with room behind the last row. A
+parameter is the view ``storage[:rows, :columns]`` of such memory; what lies outside of the view is
+zero and stays so. Large memory asks for huge pages, as sampled rows lie far apart.
+"""
+
+from __future__ import annotations
+
+import mmap
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["ALIGNMENT", "allocate", "is_laid_out", "lent", "stride"]
+
+#: Bytes, a line of the cache and the widest vector.
+ALIGNMENT = 64
+_HUGE = 8 << 20
+
+
+def stride(columns: int) -> int:
+    """Return the columns that a row takes: a multiple of 16.
+
+    Examples
+    --------
+    >>> stride(100)
+    112
+    """
+    return -(-columns // 16) * 16
+
+
+def allocate(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return zeros at an address that is a multiple of 64.
+
+    From 8 MiB on they are pages of their own, huge ones where the system has them, which become
+    real when they are first written.
+
+    Parameters
+    ----------
+    *shape : int
+        The shape.
+    dtype : torch.dtype
+        The type.
+
+    Examples
+    --------
+    >>> allocate(2, 16).data_ptr() % ALIGNMENT
+    0
+    """
+    count = 1
+    for length in shape:
+        count *= length
+    size = count * dtype.itemsize
+    if size >= _HUGE and hasattr(mmap, "MAP_PRIVATE"):
+        pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            pages.madvise(mmap.MADV_HUGEPAGE)
+        return torch.frombuffer(pages, dtype=dtype).view(shape)
+    room = torch.zeros(size + ALIGNMENT, dtype=torch.uint8)
+    start = -room.data_ptr() % ALIGNMENT
+    return room[start : start + size].view(dtype).view(shape)
+
+
+def is_laid_out(tensor: Tensor, shape: tuple[int, ...]) -> bool:
+    """Tell whether a tensor is the corner of memory of this shape, at an aligned address.
+
+    What lies outside of the tensor is not looked at.
+
+    Examples
+    --------
+    >>> memory = allocate(4, 16)
+    >>> is_laid_out(memory[:3, :9], (4, 16)), is_laid_out(memory[:3, :9].clone(), (4, 16))
+    (True, False)
+    """
+    steps = (1,) if len(shape) == 1 else (shape[1], 1)
+    count = shape[0] * steps[0]
+    room = tensor.untyped_storage().nbytes() // tensor.element_size() - tensor.storage_offset()
+    return bool(tensor.stride() == steps and room >= count and not tensor.data_ptr() % ALIGNMENT)
+
+
+def lent(tensor: Tensor, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return the whole memory around a tensor that is laid out in it, as an array.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        For which `is_laid_out` holds.
+    shape : tuple of int
+        The shape of the memory.
+
+    Examples
+    --------
+    >>> lent(allocate(4, 16)[:3, :9], (4, 16)).shape
+    (4, 16)
+    """
+    steps = (1,) if len(shape) == 1 else (shape[1], 1)
+    whole = tensor.detach().as_strided(shape, steps)
+    if whole.dtype == torch.bfloat16:
+        # NumPy has no such type: the bits.
+        return whole.view(torch.int16).numpy().view(np.uint16)  # type: ignore[no-any-return, unused-ignore]
+    return whole.numpy()  # type: ignore[no-any-return, unused-ignore]
