@@ -21,6 +21,8 @@ exclude_patterns = ["_build"]
 
 # In docstrings, single backticks mark names, which need not be links.
 default_role = "literal"
+# The layer for PyTorch is documented where there is no PyTorch.
+autodoc_mock_imports = ["torch"]
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autosummary_generate = True

@@ -14,7 +14,7 @@ ROWS = [
     for line in TABLE.splitlines()
     if line.startswith("| ") and not line.startswith(("| *", "| feature"))
 ]
-LINK = re.compile(r"\[([^]]+)\]\(\.\./(tests/python/test_\w+\.py)\)")
+LINK = re.compile(r"\[([^]]+)\]\(\.\./(tests/(?:python|torch)/test_\w+\.py)\)")
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
