@@ -135,7 +135,7 @@ class Ensemble(FixedLabels):
         batch_size: int | None = None,
         *,
         sample_weight: object = None,
-        callbacks: Sequence[Callback] | None = None,
+        callbacks: Callback | Sequence[Callback] | None = None,
         verbose: bool | str = "auto",
         copy: bool = True,
     ) -> tuple[History, ...]:
