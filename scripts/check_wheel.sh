@@ -10,7 +10,8 @@ outside=$(mktemp -d)
 trap 'rm -rf "$outside"' EXIT
 "${PYTHON:-python3}" -m venv "$outside/venv"
 bin=$outside/venv/bin
-"$bin/python" -m pip install --quiet --disable-pip-version-check "$wheel" -r "$requirements"
+"$bin/python" -m pip install --quiet --disable-pip-version-check --no-compile \
+    "$wheel" -r "$requirements"
 cd "$outside"
 unset PYTHONPATH
 

@@ -13,7 +13,8 @@ outside=$(mktemp -d)
 trap 'rm -rf "$outside"' EXIT
 "${PYTHON:-python3}" -m venv "$outside/venv"
 python=$outside/venv/bin/python
-"$python" -m pip install --quiet --disable-pip-version-check "$wheel" -r "$requirements"
+"$python" -m pip install --quiet --disable-pip-version-check --no-compile \
+    "$wheel" -r "$requirements"
 
 # From here no source file can stand in for one that the wheel lacks.
 cd "$outside"

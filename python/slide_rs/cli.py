@@ -205,7 +205,8 @@ def _add_limit(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--max-memory",
         metavar="SIZE",
-        help="such as 2GB: refuse a network that is estimated to take more",
+        help="such as 2GB: refuse networks that are estimated to take more; not counted are the "
+        "rows and what a ranker takes beside them",
     )
 
 

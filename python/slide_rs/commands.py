@@ -32,6 +32,7 @@ from slide_rs import (
 )
 from slide_rs.arrays import Features, features, n_rows
 from slide_rs.callbacks import Callback, CSVLogger, EarlyStopping, ProgressBar, TensorBoard
+from slide_rs.ending import Ending
 from slide_rs.ensemble import Ensemble
 from slide_rs.labels import Labels, labels
 from slide_rs.layers import Dense, Layer, SampledDense, SparseInput
@@ -229,7 +230,8 @@ def asked_callbacks(arguments: Namespace) -> list[Callback]:
         raise ValueError("--early-stopping: found without --valid, which it looks at")
     patience = PATIENCE if arguments.patience is None else arguments.patience
     patience = checks.whole("--patience", patience, 1, checks.MOST)
-    return [*found, EarlyStopping("val_p@1", patience=patience)]
+    stopping = EarlyStopping("val_p@1", patience=patience)
+    return [*found, stopping, Ending(stopping)]
 
 
 def check_out(path: str, option: str = "--out") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["BROKEN", "RESUMED", "RUNNING", "Course", "Stamp"]
 
 _FORMAT = 1
+_log = logging.getLogger("slide_rs")
 #: Why a network may not be changed: another step would make its run another one.
 RESUMED = (
     "found a run that was resumed and has not ended, wanted `fit` with its data first, or the "
@@ -202,6 +204,15 @@ class Course:
                 raise ValueError(
                     f"callbacks: found no {name}, wanted one as in the run of the checkpoint, "
                     "which keeps its state; on the command line give its option again"
+                )
+        for callback in callbacks:
+            if (name := _name(callback)) in there and name != _KEEPER and callback.state():
+                there.remove(name)
+                _log.warning(
+                    "callbacks: found %s, which the run of the checkpoint did not have: its state "
+                    "begins in epoch %d, and the run may go on otherwise than it would have",
+                    name,
+                    self.epoch,
                 )
 
     def give_back(self, history: History, callbacks: Sequence[Callback]) -> None:

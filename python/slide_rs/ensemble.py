@@ -58,7 +58,8 @@ class Ensemble(FixedLabels):
     ranker : Ranker, optional
         How proposals are ordered; None to leave them in the order of the networks.
     max_memory : int or str, optional
-        As in `Network`, for all networks together.
+        As in `Network`, for all networks together. The ranker is not counted, as it depends on the
+        rows: its training takes a copy of them, 8 bytes a value, and some 2 kB a row for proposals.
 
     Examples
     --------
@@ -135,7 +136,7 @@ class Ensemble(FixedLabels):
         batch_size: int | None = None,
         *,
         sample_weight: object = None,
-        callbacks: Sequence[Callback] | None = None,
+        callbacks: Callback | Sequence[Callback] | None = None,
         verbose: bool | str = "auto",
         copy: bool = True,
     ) -> tuple[History, ...]:

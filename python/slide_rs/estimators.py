@@ -2,9 +2,49 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-__all__ = ["BaseEstimator", "ClassifierMixin"]
+__all__ = ["BaseEstimator", "ClassifierMixin", "all_or_nothing"]
+
+Fitted = TypeVar("Fitted")
+Asked = ParamSpec("Asked")
+Result = TypeVar("Result")
+
+
+def all_or_nothing(
+    train: Callable[Concatenate[Fitted, Asked], Result],
+) -> Callable[Concatenate[Fitted, Asked], Result]:
+    """Leave an estimator as it was when its training raises an error, but not on Ctrl-C.
+
+    Examples
+    --------
+    >>> class Estimator:
+    ...     @all_or_nothing
+    ...     def fit(self, X):
+    ...         self.mean_ = 0.0
+    ...         self.mean_ = sum(X) / len(X)
+    >>> estimator = Estimator()
+    >>> estimator.fit([])
+    Traceback (most recent call last):
+    ZeroDivisionError: division by zero
+    >>> vars(estimator)
+    {}
+    """
+
+    @wraps(train)
+    def guarded(self: Fitted, /, *args: Asked.args, **named: Asked.kwargs) -> Result:
+        before = dict(vars(self))
+        try:
+            return train(self, *args, **named)
+        except Exception:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return guarded
+
 
 if TYPE_CHECKING:
     Estimator = TypeVar("Estimator", bound="BaseEstimator")

@@ -25,7 +25,8 @@ class SparseInput:
     normalize : bool
         Scale each row to length 1.
     dropout : float, optional
-        Share of a row's features left out in training; by rule when not given.
+        Share of a row's features left out in training; by rule .4 from 1,000 columns on when not
+        given, else none. A row with fewer than eight features keeps them all, whatever the share.
 
     Examples
     --------

@@ -9,7 +9,7 @@ from typing import Any
 
 from slide_rs._core import build_info
 
-__all__ = ["about", "cores"]
+__all__ = ["about", "cores", "memory"]
 
 #: What steers the libraries that the contestants compute with.
 _STEERING = ("LD_PRELOAD", "THP_MEM_ALLOC_ENABLE", "MKL", "OMP", "KMP", "GOMP", "OPENBLAS")
@@ -46,6 +46,20 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def memory() -> int | None:
+    """Return the bytes of memory that the machine has; None where the system does not tell.
+
+    Examples
+    --------
+    >>> memory() is None or memory() > 2**20
+    True
+    """
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def _processor() -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from argparse import Namespace
 from statistics import median
 from typing import Any
 
-from slide_rs import checks, datasets, engine, machine
+from slide_rs import checks, datasets, engine, machine, memory
 from slide_rs._peers.slide_net import sampler
 from slide_rs.arrays import features
 from slide_rs.contestants import SLIDE, chosen
 from slide_rs.labels import labels
-from slide_rs.layers import Dense, SampledDense, SparseInput
+from slide_rs.layers import Dense, Layer, SampledDense, SparseInput
 from slide_rs.network import Network
 from slide_rs.optim import Adam, Optimizer
 from slide_rs.phases import Phases
@@ -23,7 +24,7 @@ __all__ = ["micro"]
 
 #: The sizes of Amazon-670K, as in Chen et al., "SLIDE", MLSys 2020, section 5.
 LABELS, FEATURES, HIDDEN, BATCH = 670_091, 135_909, 128, 256
-FEATURES_OF_A_ROW, LABELS_OF_A_ROW = 75, 5.45
+FEATURES_OF_A_ROW, LABELS_OF_A_ROW, WORDS_OF_A_LABEL = 75, 5.45, 12
 STEPS = 20
 
 
@@ -35,13 +36,40 @@ def micro(arguments: Namespace) -> int:
     n_labels = arguments.labels or LABELS
     if arguments.n_active is not None:
         checks.whole("--n-active", arguments.n_active, 1, n_labels)
-    found = [_measure(name, n_labels, arguments) for name in names]
+    found = []
+    for name in names:
+        takes = _bytes(name, n_labels, arguments)
+        try:
+            if takes > (machine.memory() or math.inf):
+                raise MemoryError("the machine has less")
+            found.append(_measure(name, n_labels, arguments))
+        except MemoryError as error:
+            raise MemoryError(
+                f"--labels: found {n_labels:,} and {arguments.hidden or HIDDEN} hidden units, "
+                f"which take {memory.readable(takes)} or more ({error}); wanted fewer --labels, "
+                "fewer --hidden or a machine with more memory"
+            ) from None
     if arguments.json:
         document = {"machine": machine.about(), "samplers": [row for row, _ in found]}
         print(json.dumps(document, allow_nan=False))
     else:
         print("\n\n".join(_text(row, phases) for row, phases in found))
     return 0
+
+
+def _layers(name: str, n_labels: int, arguments: Namespace) -> list[Layer]:
+    return [
+        SparseInput(arguments.features or FEATURES),
+        Dense(arguments.hidden or HIDDEN),
+        SampledDense(n_labels, sampler=sampler(name, arguments.n_active)),
+    ]
+
+
+def _bytes(name: str, n_labels: int, arguments: Namespace) -> int:
+    """Return what the network takes, and the features that make up the labels."""
+    batch, layers = arguments.batch_size or BATCH, _layers(name, n_labels, arguments)
+    network = memory.estimate_memory(layers, batch_size=batch, threads=arguments.threads)
+    return network.total + 8 * WORDS_OF_A_LABEL * n_labels
 
 
 def _measure(name: str, n_labels: int, arguments: Namespace) -> tuple[dict[str, Any], Phases]:
@@ -53,20 +81,14 @@ def _measure(name: str, n_labels: int, arguments: Namespace) -> tuple[dict[str, 
         n_labels=n_labels,
         features_per_row=FEATURES_OF_A_ROW,
         labels_per_row=LABELS_OF_A_ROW,
+        words_per_label=WORDS_OF_A_LABEL,
         seed=arguments.seed,
     )
     x, y = features(data.X, data.n_features), labels(data.Y, n_labels)
-    hidden = arguments.hidden or HIDDEN
     start = time.perf_counter()
-    network = Network(
-        [
-            SparseInput(data.n_features),
-            Dense(hidden),
-            SampledDense(n_labels, sampler=sampler(name, arguments.n_active)),
-        ],
-        seed=arguments.seed,
-        threads=arguments.threads,
-    )
+    hidden = arguments.hidden or HIDDEN
+    layers = _layers(name, n_labels, arguments)
+    network = Network(layers, seed=arguments.seed, threads=arguments.threads)
     begin_at_frequencies(network, y)
     build = time.perf_counter() - start
     core = engine.core(network)

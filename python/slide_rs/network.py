@@ -121,7 +121,7 @@ class Network(GrowingNetwork):
         class_weight: ClassWeight | None = None,
         validation_data: tuple[object, object] | None = None,
         metrics: Sequence[str] = METRICS,
-        callbacks: Sequence[Callback] | None = None,
+        callbacks: Callback | Sequence[Callback] | None = None,
         verbose: bool | str = "auto",
         copy: bool = True,
     ) -> History:
@@ -150,7 +150,7 @@ class Network(GrowingNetwork):
             Measured after each epoch, never used to decide anything.
         metrics : sequence of str
             What to measure there, such as ``"p@1"``, ``"r@5"``, ``"ndcg@5"`` or ``"psp@5"``.
-        callbacks : sequence of Callback, optional
+        callbacks : Callback or sequence of Callback, optional
             Run in their order.
         verbose : {"auto", True, False}
             Show progress on standard error: on a terminal only, always, or never.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from slide_rs import _core, checks
-from slide_rs.arrays import Features
+from slide_rs.arrays import Features, features
 from slide_rs.labels import Labels
 
 __all__ = ["Classifiers", "Ranker"]
@@ -170,16 +170,29 @@ class Classifiers:
         """How many classifiers there are."""
         return self._core.n_labels
 
-    def score(self, x: Features, candidates: Labels) -> NDArray[np.float32]:
-        """Return the score of each candidate of each row, in their order."""
-        return self._core.score(x, candidates)
+    def score(self, x: object, candidates: Labels) -> NDArray[np.float32]:
+        """Return the score of each candidate of each row, in their order.
 
-    def propose(self, x: Features, k: int, most: int) -> NDArray[np.int32]:
+        Parameters
+        ----------
+        x : as `X` of ``Network.fit``, or Features
+            Rows of features.
+        candidates : Labels
+            Two arrays of int32 or of int64: where the labels of each row begin, and the labels.
+
+        Raises
+        ------
+        TypeError
+            If either is of another kind.
+        """
+        return self._core.score(self._rows(x), _lists("candidates", candidates))
+
+    def propose(self, x: object, k: int, most: int) -> NDArray[np.int32]:
         """Return the `k` labels of each row for which most speaks of what an index says.
 
         Parameters
         ----------
-        x : Features
+        x : as `X` of ``Network.fit``, or Features
             Rows of features.
         k : int
             Labels of a row, at most as many as there are.
@@ -194,7 +207,7 @@ class Classifiers:
             Labels, best first by the sum of what was read; -1 where no more were found.
         """
         k = checks.whole("k", k, 0, self._core.n_labels)
-        return self._core.propose(x, k, checks.whole("most", most, 0, checks.MOST))
+        return self._core.propose(self._rows(x), k, checks.whole("most", most, 0, checks.MOST))
 
     def arrays(
         self,
@@ -204,9 +217,15 @@ class Classifiers:
 
     def weights(self) -> tuple[csr_array[np.float32], NDArray[np.float32]]:
         """Return the weights as a CSR array, a row for each label, and the biases."""
-        bounds, features, weights, biases = self.arrays()
+        bounds, ids, weights, biases = self.arrays()
         shape = (self._core.n_labels, self._core.n_features)
-        return csr_array((weights, features, bounds), shape=shape), biases
+        return csr_array((weights, ids, bounds), shape=shape), biases
+
+    def _rows(self, x: object) -> Features:
+        """Return rows as the engine takes them, which a tuple of three arrays has already."""
+        if isinstance(x, tuple) and len(x) == 3 and all(isinstance(a, np.ndarray) for a in x):
+            return x
+        return features(x, self._core.n_features, name="x")
 
     def __repr__(self) -> str:
         return f"<slide_rs.Classifiers of {self._core.n_labels} labels>"
@@ -214,6 +233,20 @@ class Classifiers:
 
 def _how(s: Ranker, seed: int) -> tuple[float, float, int, float, int]:
     return s.cost, s.tolerance, s.max_iter, s.threshold, seed
+
+
+def _lists(name: str, found: object) -> Labels:
+    """Return `found` if it is lists of labels as the engine takes them."""
+    wanted = "wanted two vectors of int32 or of int64, where each row begins and its labels"
+    if not isinstance(found, tuple) or len(found) != 2:
+        count = f" of {len(found)}" if isinstance(found, tuple) else ""
+        raise TypeError(f"{name}: found {type(found).__name__}{count}, {wanted}")
+    kinds = [
+        f"{a.ndim}-D {a.dtype}" if isinstance(a, np.ndarray) else type(a).__name__ for a in found
+    ]
+    if kinds not in (["1-D int32"] * 2, ["1-D int64"] * 2):
+        raise TypeError(f"{name}: found {' and '.join(kinds)}, {wanted}")
+    return found
 
 
 def _keep(ranker: Ranker, name: str, value: object) -> None:

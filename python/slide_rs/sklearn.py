@@ -32,7 +32,7 @@ try:
     from sklearn.utils.multiclass import check_classification_targets, type_of_target
     from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-    from slide_rs.estimators import BaseEstimator, ClassifierMixin
+    from slide_rs.estimators import BaseEstimator, ClassifierMixin, all_or_nothing
 except ImportError:
     raise ImportError(
         "slide_rs.sklearn needs scikit-learn: pip install 'slide_rs[sklearn]'"
@@ -159,6 +159,7 @@ class SlideClassifier(ClassifierMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> SlideClassifier:
         """Train on all rows, epoch after epoch.
 
@@ -200,6 +201,7 @@ class SlideClassifier(ClassifierMixin, BaseEstimator):
         self._count(self.history_["loss"])
         return self
 
+    @all_or_nothing
     def partial_fit(
         self,
         X: Any,
@@ -295,7 +297,7 @@ class SlideClassifier(ClassifierMixin, BaseEstimator):
         return shares
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Say whether there is a network; a ``fit`` that refused its data leaves none."""
+        """Say whether there is a network; a ``fit`` that refused its data leaves that before."""
         return hasattr(self, "network_")
 
     def __sklearn_tags__(self) -> Any:

@@ -174,11 +174,15 @@ impl LshConfig {
     /// Fills in how many are active. Union and threshold take what they find: unless a limit is
     /// given they have none, and fill up to what the others compute.
     fn resolve_active(&mut self, units: usize) {
-        let unlimited = matches!(self.strategy, Strategy::Union | Strategy::Threshold { .. });
         let by_rule = active(units).max(self.min_active.unwrap_or(0));
         let least = self.n_active.unwrap_or(by_rule);
         self.min_active.get_or_insert(least);
-        self.n_active.get_or_insert(if unlimited { units } else { by_rule });
+        self.n_active.get_or_insert(if self.is_unlimited() { units } else { by_rule });
+    }
+
+    /// Whether all that is found is computed, unless a limit is given.
+    pub(super) fn is_unlimited(&self) -> bool {
+        matches!(self.strategy, Strategy::Union | Strategy::Threshold { .. })
     }
 
     /// Whether everything but the seed is left to rule.
@@ -266,7 +270,7 @@ const MOST_FOUND: f32 = 128.0;
 
 /// A few in a hundred: the found ones hold nearly all of the softmax. The random ones stand for the
 /// rest; where labels are as frequent as each other it takes many, which a block shares, to do so.
-fn active(units: usize) -> usize {
+pub(super) fn active(units: usize) -> usize {
     (units / 34).clamp(64, 1000).min(units)
 }
 

@@ -187,7 +187,7 @@ mod tests {
         }
         let pattern =
             IdLists::new("X", Indices::I64(&indptr), Indices::I64(&ids), FEATURES).unwrap();
-        UnitRows::new(&Features::Sparse(CsrView::new(pattern, &values).unwrap())).unwrap()
+        UnitRows::new(&Features::Sparse(CsrView::new(pattern, &values).unwrap()), || true).unwrap()
     }
 
     fn options(passes: usize, threshold: f32) -> Options {

@@ -81,9 +81,9 @@ fn train(
             return Err(Error::Shape { name, found, wanted });
         }
     }
-    let rows = UnitRows::new(x)?;
-    let own = RowsByLabel::new(y, n_labels)?;
-    let listed = RowsByLabel::new(shortlist, n_labels)?;
+    let rows = UnitRows::new(x, &go_on)?;
+    let own = RowsByLabel::new(y, n_labels, &go_on)?;
+    let listed = RowsByLabel::new(shortlist, n_labels, &go_on)?;
     let mut solvers = PerThread::default();
     let kernels = Kernels::detect()?;
     solvers.ensure(|| (Solver::new(n_features, &kernels), vec![]));

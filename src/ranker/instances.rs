@@ -14,9 +14,10 @@ pub(super) struct UnitRows {
 
 impl UnitRows {
     /// Copies all rows of `x`: 8 bytes a value.
-    pub(super) fn new(x: &Features<'_>) -> Result<Self> {
+    pub(super) fn new(x: &Features<'_>, go_on: impl Fn() -> bool) -> Result<Self> {
         let mut rows = Self { bounds: vec![0], ..Self::default() };
         for row in 0..x.len() {
+            asked(row, &go_on)?;
             rows.append(x, row)?;
         }
         Ok(rows)
@@ -91,11 +92,16 @@ pub(super) struct RowsByLabel {
 
 impl RowsByLabel {
     /// Transposes `lists` by counting; labels are below `n_labels`.
-    pub(super) fn new(lists: &IdLists<'_>, n_labels: usize) -> Result<Self> {
+    pub(super) fn new(
+        lists: &IdLists<'_>,
+        n_labels: usize,
+        go_on: impl Fn() -> bool,
+    ) -> Result<Self> {
         let mut bounds = vec![0; n_labels + 1];
         let mut ids = vec![];
         let each = |ids: &mut Vec<u32>, work: &mut dyn FnMut(u32, usize)| -> Result<()> {
             for row in 0..lists.len() {
+                asked(row, &go_on)?;
                 ids.clear();
                 lists.append_row(row, ids)?;
                 ids.sort_unstable();
@@ -133,8 +139,18 @@ impl RowsByLabel {
     }
 }
 
+/// Asks now and then whether to go on: with each row it would cost more than the row.
+fn asked(row: usize, go_on: &impl Fn() -> bool) -> Result<()> {
+    if row.is_multiple_of(ROWS) && !go_on() { Err(Error::Stopped) } else { Ok(()) }
+}
+
+/// Rows that are read without asking.
+const ROWS: usize = 4096;
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::sparse::{CsrView, Indices};
 
@@ -144,7 +160,7 @@ mod tests {
         let pattern = IdLists::new("X", Indices::I64(&indptr), Indices::I64(&ids), 5).unwrap();
         let values = [3.0, -4.0, 2.0, 5.0, 10.0];
         let x = Features::Sparse(CsrView::new(pattern, &values).unwrap());
-        let mut rows = UnitRows::new(&x).unwrap();
+        let mut rows = UnitRows::new(&x, || true).unwrap();
         assert_eq!(rows.row(0), (&[1, 3][..], &[0.6, -0.8][..]));
         assert_eq!(rows.row(1), (&[][..], &[][..]));
         assert_eq!(rows.row(2), (&[2, 4][..], &[5.0 / 13.0, 12.0 / 13.0][..]));
@@ -158,15 +174,32 @@ mod tests {
         let pattern = IdLists::new("X", Indices::I64(&indptr), Indices::I64(&ids), 2).unwrap();
         let values = [1.0, 3e38, 3e38];
         let x = Features::Sparse(CsrView::new(pattern, &values).unwrap());
-        let refused = UnitRows::new(&x).unwrap_err().to_string();
+        let refused = UnitRows::new(&x, || true).unwrap_err().to_string();
         assert!(refused.starts_with("X: row 1 has the value inf"), "{refused}");
+    }
+
+    #[test]
+    fn reading_rows_ends_when_it_is_not_to_go_on() {
+        let n = 3 * ROWS;
+        let (indptr, ids) = ((0..=n as i64).collect::<Vec<_>>(), vec![0; n]);
+        let lists = || IdLists::new("X", Indices::I64(&indptr), Indices::I64(&ids), 1).unwrap();
+        let values = vec![1.0; n];
+        let x = Features::Sparse(CsrView::new(lists(), &values).unwrap());
+        for allowed in [0, 2] {
+            let asked = Cell::new(0);
+            let go_on = || asked.replace(asked.get() + 1) < allowed;
+            assert!(matches!(UnitRows::new(&x, go_on), Err(Error::Stopped)));
+            assert_eq!(asked.replace(0), allowed + 1);
+            assert!(matches!(RowsByLabel::new(&lists(), 1, go_on), Err(Error::Stopped)));
+            assert_eq!(asked.get(), allowed + 1);
+        }
     }
 
     #[test]
     fn each_label_has_its_rows_once() {
         let (indptr, ids) = ([0, 2, 5, 5], [2, 0, 2, 2, 3]);
         let lists = IdLists::new("Y", Indices::I64(&indptr), Indices::I64(&ids), 4).unwrap();
-        let rows = RowsByLabel::new(&lists, 4).unwrap();
+        let rows = RowsByLabel::new(&lists, 4, || true).unwrap();
         let all: Vec<_> = (0..4).map(|label| rows.of(label)).collect();
         assert_eq!(all, [&[0][..], &[], &[0, 1], &[1]]);
     }

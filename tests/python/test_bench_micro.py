@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from slide_rs.cli import main
@@ -125,3 +126,25 @@ def test_a_wrong_option_is_named(
 ) -> None:
     assert main([*COMMAND, *more]) == 2
     assert said in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("labels", ["200000000", "2147483647"])
+def test_what_no_memory_holds_is_told_by_what_was_asked(
+    labels: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slide_rs.machine.memory", lambda: 2**34)
+    assert main(["bench", "--micro", "--labels", labels]) == 1
+    said = capfd.readouterr().err
+    assert said.startswith(f"slide-rs: --labels: found {int(labels):,} and 128 hidden units, which")
+    assert re.search(r"take [0-9.]+ [GT]B or more \(the machine has less\); wanted fewer", said)
+
+
+def test_memory_that_ends_on_the_way_is_told_alike(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError("no room for 3 GB")
+
+    monkeypatch.setattr("slide_rs.datasets.make_xmc", full)
+    assert main(COMMAND) == 1
+    assert "or more (no room for 3 GB); wanted fewer --labels" in capfd.readouterr().err

@@ -305,7 +305,9 @@ def test_train_records_and_stops_each_network(
     sizes = ["--hidden", "8", "--epochs", "40"]
     assert main(["train", data, "--valid", data, "--json", *sizes, *kind, *stop, *record]) == 0
     rows = list(csv.DictReader(table.open(newline="")))
-    found = [row for row in objects(capfd.readouterr().out) if "ranker_weight" not in row]
+    said = capfd.readouterr()
+    found = [row for row in objects(said.out) if "ranker_weight" not in row]
+    endings = [line for line in said.err.splitlines() if "--early-stopping" in line]
     assert [float(row["val_p@1"]) for row in rows] == [row["p@1"] for row in found]
     fits = ["1"] if kind == ALONE else ["1", "2"]
     assert sorted({row["fit"] for row in rows}) == fits
@@ -313,6 +315,12 @@ def test_train_records_and_stops_each_network(
         values = [float(row["val_p@1"]) for row in rows if row["fit"] == fit]
         assert len(values) < 40
         assert values[-1] <= values[-2]
+        best, last = len(values) - 1, len(values)
+        assert endings.pop(0) == (
+            f"slide-rs: --early-stopping: val_p@1 was best, {max(values):.4g}, in epoch {best}, "
+            f"whose network is kept; training ends after epoch {last}, 1 without a better one"
+        )
+    assert not endings
     assert len(list(board.rglob("events.out.tfevents.*"))) == len(fits)
 
 

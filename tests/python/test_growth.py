@@ -294,6 +294,20 @@ def test_active_sets_of_all_labels_stay_so_and_no_set_is_larger_than_the_layer()
     assert found.n_active == OLD + 5 - 150
 
 
+def test_active_sets_by_rule_do_not_come_to_hold_all_labels() -> None:
+    output = layers.SampledDense(6000, sampler=samplers.Uniform())
+    net = sr.Network([layers.SparseInput(8), layers.Dense(4), output])
+    for change, active in (
+        (lambda: net.remove_labels(range(5900)), 64),
+        (lambda: net.remove_labels(range(50)), 50),
+        (lambda: net.add_labels(5950), 176),
+    ):
+        change()
+        found = net.config.output.sampler
+        assert isinstance(found, samplers.Uniform)
+        assert found.n_active == active
+
+
 def test_an_ensemble_says_what_to_do_instead() -> None:
     model = sr.Ensemble([layers.SparseInput(4), layers.Dense(4), layers.SampledDense(4)])
     for change in (model.add_labels, model.remove_labels, model.partial_fit):

@@ -127,6 +127,14 @@ def test_what_is_no_size_is_refused(wrong: object) -> None:
         sr.Network(CHAIN, max_memory=wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("verb", ["train", "compare"])
+def test_the_help_says_what_is_not_counted(verb: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    said = " ".join(capfd.readouterr().out.split())
+    assert "not counted are the rows and what a ranker takes beside them" in said
+
+
 def test_the_command_line_refuses_what_is_too_large(
     tiny_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slide_rs as sr
+from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.isotonic import IsotonicRegression
 from sklearn.svm import LinearSVC
 from slide_rs import calibration
 from slide_rs.arrays import features
 from slide_rs.labels import labels
-from slide_rs.ranker import Classifiers
+from slide_rs.ranker import Classifiers, Ranker
 
 
 def rows(n: int, width: int, seed: int) -> sparse.csr_array[np.float32]:
@@ -102,3 +103,26 @@ def test_few_rows_say_nothing_of_late_ranks() -> None:
     scores[:50, 1] = -1.0
     fitted = calibration.Calibration.fit(scores, np.ones((200, 2), dtype=bool))
     assert len(fitted.ranks) == 1
+
+
+def test_what_can_not_be_scored_is_named_and_rows_of_users_are_read() -> None:
+    x = np.arange(3), np.array([0, 1]), np.ones(2, np.float32)
+    each, both = (np.arange(3), np.array([0, 1])), (np.array([0, 2, 4]), np.array([0, 1, 0, 1]))
+    trained = Classifiers.fit(x, each, both, (2, 2), Ranker(), seed=0)
+    rows = sparse.csr_array(np.eye(2, dtype=np.float32))
+    assert_array_equal(trained.score(rows, both), trained.score(x, both))
+    assert_array_equal(trained.propose(rows, 1, 9), trained.propose(x, 1, 9))
+    wanted = "wanted two vectors of int32 or of int64, where each row begins and its labels"
+    for wrong, found in (
+        ([[0, 1], [0, 1]], "list"),
+        (rows, "csr_array"),
+        ((*both, both), "tuple of 3"),
+        ((both[0], both[1].astype(np.float32)), "1-D int64 and 1-D float32"),
+        ((both[0].astype(np.int32), both[1]), "1-D int32 and 1-D int64"),
+        ((both[0], [0, 1, 0, 1]), "1-D int64 and list"),
+    ):
+        with pytest.raises(TypeError, match=f"^candidates: found {found}, {wanted}$"):
+            trained.score(x, wrong)  # type: ignore[arg-type]
+    for wrong in ("text", 3, x[:2]):
+        with pytest.raises(TypeError, match=r"^x: found "):
+            trained.score(wrong, both)

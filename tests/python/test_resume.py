@@ -135,6 +135,36 @@ def test_a_resumed_run_that_breaks_off_is_resumed_from_its_checkpoint_alone(tmp_
     assert same(again, whole)
 
 
+def test_a_finished_run_that_is_resumed_has_its_best_network(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Rising(Callback):
+        def measure(self, epoch: int, logs: Mapping[str, float]) -> Mapping[str, float]:
+            return {"rise@1": float(epoch)}
+
+    stopping = callbacks.EarlyStopping("rise@1")
+    found, net = [Rising(), stopping], network()
+    sizes = {"epochs": 2, "batch_size": 32, "verbose": False}
+    net.fit(ROWS.X, ROWS.Y, **sizes, callbacks=[*found, ModelCheckpoint(tmp_path)])
+    (tmp_path / "best-rise-1.safetensors").unlink()
+    again = sr.Network.resume(tmp_path)
+    again.fit(ROWS.X, ROWS.Y, **sizes, callbacks=found)
+    assert same(again, net)
+    assert (stopping.best, stopping.best_epoch) == (2.0, 2)
+    assert not caplog.records
+
+
+def test_a_callback_that_the_run_did_not_have_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    again = sr.Network.resume(half(tmp_path / "run", Peak()))
+    more = [callbacks.EarlyStopping("peak@1"), Peak(), ModelCheckpoint(tmp_path / "run")]
+    again.fit(ROWS.X, ROWS.Y, callbacks=more, verbose=False)
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith("callbacks: found EarlyStopping, which the run of the checkpoint did")
+    assert "begins in epoch 3" in said
+
+
 def test_what_is_measured_must_be_what_the_run_measures(tmp_path: Path) -> None:
     net = sr.Network.resume(half(tmp_path))
     with pytest.raises(ValueError, match="validation_data: found rows, wanted None as in the run"):

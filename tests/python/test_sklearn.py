@@ -380,6 +380,35 @@ def test_warm_start_goes_on_and_refuses_new_classes() -> None:
         classifier.fit(X, y + 1)
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_what_is_refused_leaves_the_model_of_the_fit_before(method: str) -> None:
+    X, y = load_wine(return_X_y=True)
+    classifier = SlideClassifier(max_iter=2, random_state=0).fit(X, y)
+    before, kept = classifier.predict_proba(X), dict(vars(classifier))
+    wider = np.hstack([X, X])
+    for rows, classes, weight, parameters in (
+        (wider, y[:-1], None, {}),
+        (wider, y, np.zeros(len(y)), {}),
+        (wider, y, None, {"hidden_layer_sizes": 0}),
+        (wider, y, None, {"batch_size": 0}),
+    ):
+        classifier.set_params(**parameters)
+        with pytest.raises(ValueError):  # noqa: PT011 - what is said is tested elsewhere
+            getattr(classifier, method)(rows, classes, sample_weight=weight)
+        classifier.set_params(**{name: kept[name] for name in parameters})
+        assert vars(classifier) == kept
+    assert_array_equal(classifier.predict_proba(X), before)
+
+
+def test_a_first_fit_that_is_refused_leaves_no_model() -> None:
+    classifier = SlideClassifier()
+    with pytest.raises(ValueError, match="sample_weight: found only zeros"):
+        classifier.fit(np.eye(3), [0, 1, 2], sample_weight=[0, 0, 0])
+    assert not hasattr(classifier, "n_features_in_")
+    with pytest.raises(NotFittedError):
+        classifier.predict(np.eye(3))
+
+
 def test_weights_of_classes_are_weights_of_their_rows() -> None:
     X, y = load_iris(return_X_y=True)
     X, y = X[30:], y[30:]

@@ -192,6 +192,35 @@ class Interrupter(Callback):
             signal.raise_signal(signal.SIGINT)
 
 
+def test_a_callback_alone_is_a_list_of_one(easy: Split) -> None:
+    class Count(Callback):
+        epochs = 0
+
+        def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
+            self.epochs += 1
+
+    alone, net = Count(), small(easy[0])
+    net.fit(easy[0].X, easy[0].Y, epochs=2, callbacks=alone, verbose=False)
+    assert alone.epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"callbacks": 3}, "callbacks: found int, wanted a Callback or a list of them"),
+        ({"callbacks": ProgressBar}, "callbacks: found the class ProgressBar"),
+        ({"callbacks": [ProgressBar]}, r"callbacks\[0\]: found the class ProgressBar"),
+        ({"verbose": 2}, "verbose: found 2, wanted 'auto', True or False: there are no levels"),
+    ],
+    ids=str,
+)
+def test_habits_of_other_libraries_are_answered(
+    wrong: dict[str, Any], said: str, easy: Split
+) -> None:
+    with pytest.raises(TypeError, match=said):
+        small(easy[0]).fit(easy[0].X, easy[0].Y, **wrong)
+
+
 def test_ctrl_c_ends_fit_and_keeps_network_and_history(easy: Split) -> None:
     train, test = easy
     net, recorder = small(train), Recorder()

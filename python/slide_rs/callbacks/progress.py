@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from slide_rs import checks
@@ -82,7 +82,7 @@ class ProgressBar(Callback):
         self._drawn = 0
 
 
-def chosen(callbacks: Sequence[Callback] | None, verbose: bool | str) -> list[Callback]:
+def chosen(callbacks: Callback | Sequence[Callback] | None, verbose: bool | str) -> list[Callback]:
     """Return what runs in the course of ``fit``: the user's callbacks, then the progress bar.
 
     Examples
@@ -90,12 +90,16 @@ def chosen(callbacks: Sequence[Callback] | None, verbose: bool | str) -> list[Ca
     >>> chosen(None, verbose=False)
     []
     """
-    found = list(callbacks or ())
+    wanted = "wanted a Callback or a list of them"
+    if isinstance(callbacks, Callback):
+        found = [callbacks]
+    elif callbacks is None or isinstance(callbacks, Iterable):
+        found = list(callbacks or ())
+    else:
+        raise TypeError(f"callbacks: found {_named(callbacks)}, {wanted}")
     for place, callback in enumerate(found):
         if not isinstance(callback, Callback):
-            raise TypeError(
-                f"callbacks[{place}]: found {type(callback).__name__}, wanted a Callback"
-            )
+            raise TypeError(f"callbacks[{place}]: found {_named(callback)}, wanted a Callback")
     if _wants_progress(verbose):
         found.append(ProgressBar())
     return found
@@ -104,5 +108,14 @@ def chosen(callbacks: Sequence[Callback] | None, verbose: bool | str) -> list[Ca
 def _wants_progress(verbose: bool | str) -> bool:
     if isinstance(verbose, bool):
         return verbose
+    if not isinstance(verbose, str):
+        raise TypeError(
+            f"verbose: found {verbose!r}, wanted 'auto', True or False: there are no levels"
+        )
     checks.choice("verbose", verbose, ("auto",))
     return sys.stderr.isatty()
+
+
+def _named(found: object) -> str:
+    """Return the type of what was found; a class is what is left when brackets were forgotten."""
+    return f"the class {found.__name__}" if isinstance(found, type) else type(found).__name__

@@ -85,6 +85,11 @@ class EarlyStopping(Callback):
         self._resumed = False
         self._begin()
 
+    @property
+    def monitor(self) -> str:
+        """The name of the measure."""
+        return self._monitor.name
+
     def _begin(self) -> None:
         self.best: float | None = None
         self.best_epoch: int = 0
@@ -171,3 +176,5 @@ class EarlyStopping(Callback):
         """Go on counting where `state` was taken."""
         self.best, self.best_epoch = state["best"], int(state["best_epoch"])
         self._waited, self._resumed = int(state["waited"]), True
+        # Until another epoch begins: a run that had ended has none to come.
+        self._is_best = self.best_epoch > 0 and not self._waited

@@ -3,10 +3,8 @@
 //! All neurons are computed in two ways, by active sets that hold them all and by blocked
 //! products; both must be the dense network.
 
-mod common;
-
-use common::reference::{Reference, assert_step, distance};
-use common::{Data, config, features, gradient_descent, move_biases, targets};
+use crate::common::reference::{Reference, assert_step, distance};
+use crate::common::{Data, config, features, gradient_descent, move_biases, targets};
 use slide_rs::Network;
 use slide_rs::config::{Activation, Loss, NetworkConfig};
 

@@ -5,9 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-mod common;
-
-use common::{Data, bits, targets, with_threads};
+use crate::common::{self, Data, bits, targets, with_threads};
 use slide_rs::config::{Activation, Dtype, HiddenConfig, NetworkConfig, SamplerConfig};
 use slide_rs::rng::{Rng, Stream};
 use slide_rs::sparse::{DenseView, Features};

@@ -3,11 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-mod common;
-
 use std::path::PathBuf;
 
-use common::{Data, bits, features, targets};
+use crate::common::{self, Data, bits, features, targets};
 use slide_rs::config::{
     Activation, AdamMode, HiddenConfig, NetworkConfig, OptimizerConfig, SamplerConfig,
 };

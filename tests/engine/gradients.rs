@@ -7,10 +7,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-mod common;
-
-use common::reference::{Active, Reference, Value, assert_step, last_active};
-use common::{Data, features, gradient_descent, move_biases, targets};
+use crate::common::reference::{Active, Reference, Value, assert_step, last_active};
+use crate::common::{self, Data, features, gradient_descent, move_biases, targets};
 use slide_rs::Network;
 use slide_rs::config::{Activation, HiddenConfig, Loss, NetworkConfig, SamplerConfig};
 use slide_rs::rng::{Rng, Stream};

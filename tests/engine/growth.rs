@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-mod common;
-
-use common::{Data, bits, features, targets, with_threads};
+use crate::common::{self, Data, bits, features, targets, with_threads};
 use slide_rs::config::{
     Activation, AdamMode, BucketPolicy, FamilyConfig, LshConfig, NetworkConfig, OptimizerConfig,
     SamplerConfig, TablesConfig,

@@ -3,9 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-mod common;
-
-use common::{Data, bits, features, gradient_descent, targets};
+use crate::common::{self, Data, bits, features, gradient_descent, targets};
 use slide_rs::config::{Activation, Loss, NetworkConfig, SamplerConfig};
 use slide_rs::{BatchReport, Network};
 

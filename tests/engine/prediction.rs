@@ -1,8 +1,6 @@
 //! Prediction: a score depends on its row and its label alone.
 
-mod common;
-
-use common::{Data, features, with_threads};
+use crate::common::{self, Data, features, with_threads};
 use slide_rs::config::{Activation, Dtype};
 use slide_rs::sparse::{IdLists, Indices};
 use slide_rs::{Mode, Network};

@@ -1,8 +1,6 @@
 //! Networks and questions that are too wide or too large: answered without waste, or refused.
 
-mod common;
-
-use common::{Data, features, gradient_descent};
+use crate::common::{self, Data, features, gradient_descent};
 use slide_rs::config::{Activation, LshConfig, SamplerConfig, TablesConfig};
 use slide_rs::sparse::{IdLists, Indices};
 use slide_rs::{Error, Mode, Network};
