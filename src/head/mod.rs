@@ -118,6 +118,14 @@ impl Head {
         self.built = false;
     }
 
+    /// Goes on from `steps` optimiser steps, as a copy of another head does; all rows wait to be hashed.
+    pub fn resume(&mut self, steps: u64) {
+        if let Some(layer) = &mut self.layer {
+            layer.resume(steps);
+        }
+        self.built = false;
+    }
+
     /// Does `work` with the layer on memory that is lent. Tables are built first if they never were
     /// and `looks_up` says that they are needed.
     fn with<'m, R>(

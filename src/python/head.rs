@@ -282,6 +282,14 @@ impl PyHead {
         })
     }
 
+    /// Goes on from `steps` optimiser steps.
+    fn resume(&self, py: Python<'_>, steps: u64) -> PyResult<()> {
+        self.run(py, |head| {
+            head.resume(steps);
+            Ok(())
+        })
+    }
+
     /// Does what the schedule of the tables says is due after `steps` optimiser steps.
     fn rehash(
         &self,

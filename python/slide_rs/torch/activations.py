@@ -66,6 +66,8 @@ class SlideOutput(NamedTuple):
     indices: Tensor
     #: Their scores, through which gradients flow as well.
     logits: Tensor
+    #: The loss of each row, 0 where it has no label, shape (rows,); None without a target.
+    losses: Tensor | None = None
 
     def relu(self) -> SparseActivations:
         """Return the scores above zero, others as zeros, for the next layer."""

@@ -112,6 +112,13 @@ class SlideAdam(torch.optim.Optimizer):  # type: ignore[misc, unused-ignore]
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_max_norm": self._max_norm, "_fused": self._fused}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            # What another Adam saved does not say how rows are kept.
+            group.setdefault("second_moment", None)
+            group.setdefault("moments_dtype", None)
+
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, of ``"params"`` or of ``"modules"``."""
         group = dict(param_group)
@@ -170,8 +177,10 @@ class SlideAdam(torch.optim.Optimizer):  # type: ignore[misc, unused-ignore]
             if self._max_norm is not None:
                 dense = [p.grad for _, _, others in parts for p in others]
                 _clip(self._max_norm, dense, [one for group in rows for one in group])
-            for (group, heads, others), found in zip(parts, rows, strict=True):
+            for group, heads, others in parts:
                 _check_decay(group, heads)
+                _check_dense(others)
+            for (group, heads, others), found in zip(parts, rows, strict=True):
                 self._step_dense(group, others)
                 for head, gradients in found:
                     if gradients:
@@ -185,11 +194,6 @@ class SlideAdam(torch.optim.Optimizer):  # type: ignore[misc, unused-ignore]
             return
         states = [self.state[p] for p in parameters]
         for p, state in zip(parameters, states, strict=True):
-            if p.grad.is_sparse:
-                raise RuntimeError(
-                    "SlideAdam: found a sparse gradient, wanted a dense one, or a SlideLinear with "
-                    "grad='rows'; torch.optim.SparseAdam takes sparse ones"
-                )
             if not state:
                 state["step"] = torch.zeros((), dtype=torch.float32, device=p.device)
                 for name in ("exp_avg", "exp_avg_sq"):
@@ -233,9 +237,9 @@ class SlideAdam(torch.optim.Optimizer):  # type: ignore[misc, unused-ignore]
             "second_moment": kinds[0],
             "moments": DTYPES[kinds[1]],
         }
-        state["step"] += 1
-        t, lr = int(state["step"]), float(group["lr"])
+        t, lr = int(state["step"]) + 1, float(group["lr"])
         head.apply(arrays, json.dumps(optimizer), lr, t, gradients)
+        state["step"] += 1
 
     def _in_backward(self, head: HeadState) -> Callable[[RowGradients], None]:
         """Return what takes one gradient of a head, and refuses another before the next step."""
@@ -269,6 +273,14 @@ def _check_group(group: dict[str, Any], heads: list[HeadState]) -> None:
     checks.number("eps", group["eps"], above=0)
     checks.number("weight_decay", group["weight_decay"], least=0)
     _check_decay(group, heads)
+
+
+def _check_dense(parameters: list[Any]) -> None:
+    if any(p.grad.is_sparse for p in parameters):
+        raise RuntimeError(
+            "SlideAdam: found a sparse gradient, wanted a dense one, or a SlideLinear with "
+            "grad='rows'; torch.optim.SparseAdam takes sparse ones"
+        )
 
 
 def _check_decay(group: dict[str, Any], heads: list[HeadState]) -> None:

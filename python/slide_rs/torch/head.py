@@ -13,6 +13,7 @@ import json
 import os
 import threading
 import weakref
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,7 +28,7 @@ __all__ = ["HeadState", "at", "clock", "owners"]
 
 _states: weakref.WeakValueDictionary[int, HeadState] = weakref.WeakValueDictionary()
 _handles = itertools.count(1)
-#: Where one step of the optimiser has several forward passes, each has random neurons of its own.
+#: Steps are below this.
 _STRIDE = 1 << 32
 
 
@@ -81,7 +82,8 @@ class HeadState:
     ----------
     ledger : Tensor
         Steps of the optimiser so far, and backward passes since: int64, shape (2,). What the
-        sampler draws follows from it, so compiled graphs see all that a call depends on.
+        sampler draws follows from the first, and a backward pass changes the second, so compiled
+        graphs see all that a call depends on and changes.
     """
 
     def __init__(self, config: Mapping[str, Any], *, rows: bool) -> None:
@@ -127,6 +129,8 @@ class HeadState:
 
     def counts(self) -> dict[str, Any]:
         """Return what training has counted."""
+        # A run that goes on from here builds its tables anew; so does this one, to be the same.
+        self.head.stale()
         return {"steps": self.steps, "input_norm": self.head.input_norm}
 
     def _made(self) -> Head:
@@ -166,10 +170,10 @@ class HeadState:
     def resume(self, steps: int, input_norm: float) -> None:
         """Go on from so many steps; the tables are built anew, for inputs of such a length."""
         self.head.set_input_norm(input_norm)
+        self.head.resume(steps)
         self.ledger.copy_(torch.tensor([steps, 0]))
         self._next_rebuild, self._interval = 0, 0.0
         self.drop()
-        self.head.stale()
 
     def take(self, *, sparse: bool) -> None:
         """Accept inputs of one kind, dense or sparse, and refuse the other from then on.
@@ -186,7 +190,9 @@ class HeadState:
                     f"input: found {kinds[1]} input after {kinds[0]} input, wanted one kind"
                 )
             self._config["sparse"] = sparse
-            self.head = self._made()
+            before, self.head = self.head, self._made()
+            self.head.set_input_norm(before.input_norm)
+            self.head.resume(self.steps)
         self._used = True
 
     def bind(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -194,7 +200,7 @@ class HeadState:
         if weight is not self.weight:
             self._edge = None
         self.weight, self.bias = weight, bias
-        if self._edge is None and weight.requires_grad and self.rows:
+        if self._edge is None and weight.requires_grad and self.rows and not weight.is_inference():
             with torch.inference_mode(False), torch.enable_grad():
                 self._edge = torch.autograd.graph.get_gradient_edge(weight).node
 
@@ -203,21 +209,30 @@ class HeadState:
         if self.head.threads != torch.get_num_threads():
             self.head.set_threads(torch.get_num_threads())
         seen = _stamp(weight, bias)
-        if self._arrays is None or seen != self._seen or self.passed:
-            self.passed = False
-            return self._lend_anew(weight, bias, seen)
+        # What a backward pass computes again belongs to the step that it is part of.
+        passed = self.passed and torch._C._current_graph_task_id() == -1
+        changed = self._arrays is None or seen != self._seen or passed
+        if changed or self.apart:
+            self.passed = self.passed and not passed
+            return self._lend_anew(weight, bias, seen, changed)
+        assert self._arrays is not None
         return self._arrays
 
     def _lend_anew(
-        self, weight: Tensor, bias: Tensor | None, seen: tuple[int, ...]
+        self, weight: Tensor, bias: Tensor | None, seen: tuple[int, ...], changed: bool
     ) -> tuple[Floats, Floats | None]:
         own = self.weight is not None and weight.data_ptr() == self.weight.data_ptr()
         if own and self.apart:
-            return self._lend_copy(weight, bias, seen)
+            return self._lend_copy(weight, bias, seen, changed)
         places, columns = self.shape
         if own and self._seen and seen[::2] == self._seen[::2] and self._arrays is not None:
             arrays = self._arrays
             self._changed()
+        elif own and self._is_own_room(weight, bias):
+            self.adopt(weight, bias)
+            self.head.stale()
+            assert self._arrays is not None
+            return self._arrays
         else:
             # A corner of other memory, however it is laid out, has something else around it.
             room = storage.allocate(places, columns)
@@ -238,14 +253,20 @@ class HeadState:
         self._arrays, self._seen = arrays, seen
         return arrays
 
+    def _is_own_room(self, weight: Tensor, bias: Tensor | None) -> bool:
+        """Tell whether parameters fill memory of the head's shape, as shared copies of it do."""
+        places, columns = self.shape
+        rooms = [(weight, (places, columns))] + ([] if bias is None else [(bias, (places,))])
+        return all(storage.is_room(tensor, shape) for tensor, shape in rooms)
+
     def _lend_copy(
-        self, weight: Tensor, bias: Tensor | None, seen: tuple[int, ...]
+        self, weight: Tensor, bias: Tensor | None, seen: tuple[int, ...], changed: bool
     ) -> tuple[Floats, Floats | None]:
         places, columns = self.shape
         if self._arrays is None:
             biases = None if bias is None else storage.allocate(places).numpy()
             self._arrays = storage.allocate(places, columns).numpy(), biases
-        else:
+        elif changed:
             self._changed()
         self._arrays[0][: weight.shape[0], : weight.shape[1]] = weight.detach().numpy()
         if bias is not None and self._arrays[1] is not None:
@@ -291,7 +312,13 @@ class HeadState:
         ``torch.autograd.grad`` with respect to something else leaves all ``.grad`` alone.
         """
         edge = self._edge
-        return edge is None or bool(torch._C._will_engine_execute_node(edge))
+        try:
+            return edge is None or bool(torch._C._will_engine_execute_node(edge))
+        except RuntimeError as error:
+            raise RuntimeError(
+                "autograd.grad: found the weight of a SlideLinear with grad='rows', which has no "
+                "gradient of its own; wanted grad='dense' or 'sparse'"
+            ) from error
 
     def put(self, gradients: RowGradients) -> None:
         """Keep gradients of rows until the optimiser takes them."""
@@ -329,10 +356,15 @@ class HeadState:
             self.head.rehash(*lent, self.steps)
 
 
-def clock(ledger: Tensor) -> int:
-    """Return the number by which samplers draw."""
-    steps, passes = ledger.tolist()
-    return int(steps + passes * _STRIDE)
+def clock(ledger: Tensor, labels: Tensor | None) -> int:
+    """Return the number by which samplers draw: of the step, and of the labels of the batch.
+
+    So several batches of a step have random neurons of their own, and a batch that is computed
+    again, as checkpointing does, has the same. (Inputs would tell batches apart as well, but they
+    come with the rounding of the layers before.)
+    """
+    key = 0 if labels is None else zlib.crc32(labels.numpy().tobytes())
+    return int(ledger[0]) + _STRIDE * key
 
 
 def _stamp(weight: Tensor, bias: Tensor | None) -> tuple[int, ...]:

@@ -199,7 +199,7 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
             state.handle,
             grad,
         )
-        return SlideOutput(losses.sum() / wanted.labelled, indptr, indices, logits)
+        return SlideOutput(losses.sum() / wanted.labelled, indptr, indices, logits, losses)
 
     def _input(self, found: Any) -> tuple[Tensor, Tensor | None, Tensor | None]:
         if not isinstance(found, Tensor | SlideOutput | SparseActivations):
@@ -229,7 +229,15 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
             raise ValueError(
                 "requires_grad: found it for one of weight and bias, wanted it for both or none"
             )
-        if torch.compiler.is_compiling() or not self.training:
+        if torch.compiler.is_compiling():
+            return
+        computed = not isinstance(self.weight, nn.Parameter) and self.weight.requires_grad
+        if computed and self.grad == "rows" and torch.is_grad_enabled():
+            raise RuntimeError(
+                "weight: found a tensor in the place of the layer's own parameter, as of a "
+                "parametrization or functional_call, with grad='rows'; wanted grad='dense'"
+            )
+        if not self.training:
             return
         if DistributedDataParallel._active_ddp_module is not None:
             raise RuntimeError(

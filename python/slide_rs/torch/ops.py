@@ -80,7 +80,7 @@ def _logits(
     training: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     state, rows = _taken(handle, x, x_indptr, x_indices)
-    step = clock(ledger) if training else None
+    step = clock(ledger, None) if training else None
     with state.lock:
         found = state.head.activate(*state.lend(weight, bias), rows, step)
     indptr, indices, logits = _tensors(found)
@@ -120,7 +120,7 @@ def _loss(
     state, rows = _taken(handle, x, x_indptr, x_indices)
     targets = as_arrays(labels, label_indptr, grades, len(weight))
     with state.lock:
-        found = state.head.losses(*state.lend(weight, bias), rows, targets, clock(ledger))
+        found = state.head.losses(*state.lend(weight, bias), rows, targets, clock(ledger, labels))
     *others, dx = _tensors(found)
     return (*others, dx.view(x.shape))  # type: ignore[return-value, unused-ignore]
 

@@ -28,6 +28,10 @@ Targets: TypeAlias = tuple[Ids, Ids] | tuple[Ids, Ids, Floats]
 RowGradients: TypeAlias = tuple[Features, tuple[Ids, Ids], Floats]
 
 
+#: Backward passes that nobody accumulates.
+MANY = 256
+
+
 class Pending:
     """The gradients of one weight since the last ``zero_grad``.
 
@@ -56,15 +60,19 @@ class Pending:
         self._found: list[RowGradients] = []
         self._mark: Tensor | None = None
         self._marked = 0
+        self._warned = False
 
     def put(self, weight: Tensor, gradients: RowGradients) -> None:
         """Add what one backward pass found."""
         self._forget_zeroed(weight)
         self._found.append(gradients)
+        self.claimed = False
+        if len(self._found) == MANY:
+            self._warn(f"found {MANY} backward passes without a step or zero_grad")
         if self._mark is None:
             self._mark = torch.sparse_coo_tensor(
                 torch.zeros((2, 1), dtype=torch.int64),
-                torch.zeros(1),
+                torch.zeros(1, dtype=weight.dtype),
                 tuple(weight.shape),
                 check_invariants=False,
             )
@@ -80,6 +88,7 @@ class Pending:
             If something else has touched the gradient of the weight or of the bias.
         """
         self._forget_zeroed(weight)
+        self.claimed = True
         of_bias = None if bias is None else bias.grad
         if self._mark is None and weight.grad is None and of_bias is None:
             return []
@@ -109,9 +118,13 @@ class Pending:
             return
         if weight.grad is None or (weight.grad is self._mark and not self._mark._nnz()):
             if self._found and not self.claimed:
-                self.claimed = True
-                warn(
-                    "grad='rows': found gradients that were dropped and never used; slide_rs.torch."
-                    "SlideAdam applies them, and grad='sparse' or 'dense' is for other optimisers"
-                )
+                self._warn("found gradients that were dropped and never used")
             self.drop(weight)
+
+    def _warn(self, found: str) -> None:
+        if not self._warned:
+            self._warned = True
+            warn(
+                f"grad='rows': {found}; slide_rs.torch.SlideAdam applies them, and grad='sparse' "
+                "or 'dense' is for other optimisers"
+            )

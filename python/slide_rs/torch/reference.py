@@ -70,7 +70,8 @@ def forward(layer: SlideLinear, x: Any, target: Any) -> SlideOutput:
     else:
         each = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
         losses = torch.zeros(rows, dtype=each.dtype).index_add(0, samples, each)
-    return SlideOutput(_labelled(losses, wanted).sum() / wanted.labelled, indptr, indices, logits)
+    losses = _labelled(losses, wanted)
+    return SlideOutput(losses.sum() / wanted.labelled, indptr, indices, logits, losses)
 
 
 def _active(layer: SlideLinear, x: Any, wanted: Targets | None) -> tuple[Tensor, Tensor]:
@@ -81,11 +82,11 @@ def _active(layer: SlideLinear, x: Any, wanted: Targets | None) -> tuple[Tensor,
     lent: Any = _lent(layer)
     rows = ops.features(*single)
     if wanted is None:
-        step = clock(state.ledger) if layer.training else None
+        step = clock(state.ledger, None) if layer.training else None
         indptr, indices, _ = state.head.activate(lent[0], lent[1], rows, step)
     else:
         known = _arrays(wanted, layer.out_features)
-        step = clock(state.ledger)
+        step = clock(state.ledger, wanted.labels)
         _, indptr, indices, _, _, _ = state.head.losses(lent[0], lent[1], rows, known, step)
     return torch.from_numpy(indptr), torch.from_numpy(indices)
 

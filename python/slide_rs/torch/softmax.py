@@ -23,9 +23,10 @@ class SoftmaxOutput(NamedTuple):
     tensor(1.)
     """
 
-    #: The log-probability of the target of each row among its active classes, shape (rows,).
+    #: The log-probability of the target of each row, shape (rows,): among its active classes, with
+    #: the correction of the sampler for those that are not.
     output: Tensor
-    #: Minus the mean of `output`, with the correction of the sampler.
+    #: Minus the mean of `output`.
     loss: Tensor
 
 
@@ -99,14 +100,7 @@ class SampledSoftmax(nn.Module):  # type: ignore[misc, unused-ignore]
         if target.ndim != 1 or bool((target == IGNORED).any()):
             raise ValueError(f"target: found rows without a class, wanted {len(input)} classes")
         found: Any = self.head(input, target)
-        # The target comes first, and its score is not changed by the sum of all.
-        samples = torch.arange(len(input)).repeat_interleave(found.indptr.diff())
-        logits = found.logits
-        highest = logits.new_full((len(input),), -torch.inf).scatter_reduce(
-            0, samples, logits.detach(), "amax"
-        )
-        sums = logits.new_zeros(len(input)).index_add(0, samples, (logits - highest[samples]).exp())
-        return SoftmaxOutput(logits[found.indptr[:-1]] - highest - sums.log(), found.loss)
+        return SoftmaxOutput(-found.losses, found.loss)
 
     def log_prob(self, input: Tensor) -> Tensor:
         """Return the log-probabilities of all classes; see `SlideLinear.log_prob`."""

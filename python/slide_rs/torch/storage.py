@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["ALIGNMENT", "allocate", "is_laid_out", "lent", "stride"]
+__all__ = ["ALIGNMENT", "allocate", "is_laid_out", "is_room", "lent", "stride"]
 
 #: Bytes, a line of the cache and the widest vector.
 ALIGNMENT = 64
@@ -59,7 +59,7 @@ def allocate(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         if hasattr(mmap, "MADV_HUGEPAGE"):
             pages.madvise(mmap.MADV_HUGEPAGE)
         return torch.frombuffer(pages, dtype=dtype).view(shape)
-    room = torch.zeros(size + ALIGNMENT, dtype=torch.uint8)
+    room = torch.zeros(size + ALIGNMENT, dtype=torch.uint8, device="cpu")
     start = -room.data_ptr() % ALIGNMENT
     return room[start : start + size].view(dtype).view(shape)
 
@@ -79,6 +79,30 @@ def is_laid_out(tensor: Tensor, shape: tuple[int, ...]) -> bool:
     count = shape[0] * steps[0]
     room = tensor.untyped_storage().nbytes() // tensor.element_size() - tensor.storage_offset()
     return bool(tensor.stride() == steps and room >= count and not tensor.data_ptr() % ALIGNMENT)
+
+
+def is_room(tensor: Tensor, shape: tuple[int, ...]) -> bool:
+    """Tell whether a tensor is the corner of memory of just this shape, with zeros around it.
+
+    Examples
+    --------
+    >>> memory = allocate(4, 16)
+    >>> is_room(memory[:3, :9], (4, 16)), is_room(memory[1:, :9], (4, 16))
+    (True, False)
+    """
+    steps = (1,) if len(shape) == 1 else (shape[1], 1)
+    size = shape[0] * steps[0] * tensor.element_size()
+    if tensor.storage_offset() or tensor.untyped_storage().nbytes() != size:
+        # Small memory of ours begins at a line within a little more.
+        own = tensor.untyped_storage().nbytes() == size + ALIGNMENT
+        if not own or tensor.storage_offset() * tensor.element_size() >= ALIGNMENT:
+            return False
+    if not is_laid_out(tensor, shape):
+        return False
+    whole = tensor.detach().as_strided(shape, steps)
+    beyond = whole[len(tensor) :]
+    beside = whole[:, tensor.shape[1] :] if len(shape) == 2 else whole[:0]
+    return not bool(beyond.any()) and not bool(beside.any())
 
 
 def lent(tensor: Tensor, shape: tuple[int, ...]) -> NDArray[np.float32]:

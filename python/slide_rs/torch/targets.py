@@ -74,6 +74,8 @@ def targets(found: Any, n_labels: int, rows: int, *, ignore_index: int = IGNORED
             found = csr_array((values, ids, indptr), shape=(found.shape[0], found.shape[1]))
         else:
             found = found.numpy()
+            if ignore_index != IGNORED:
+                found = np.where(found == ignore_index, IGNORED, found)
     ready = labels.targets(found, n_labels, rows, name="target")
     indptr, ids = (np.asarray(part, dtype=np.int64) for part in ready[:2])
     grades = torch.from_numpy(ready[2]) if len(ready) == 3 else None
