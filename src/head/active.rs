@@ -2,12 +2,12 @@
 
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
-use crate::layer::inputs;
+use crate::error::Result;
+use crate::layer::{inputs, into_inputs};
 use crate::sparse::{CsrView, Features, IdLists};
-use crate::tape::{BLOCK, LayerTape, Tape};
+use crate::tape::{BLOCK, Tape};
 
-use super::read::{blocks, gradients, read, read_active, read_deltas, same_rows};
+use super::read::{each_block, gradients, read_active, read_deltas, same_rows};
 use super::{Gradient, Head, Weights, Work};
 
 /// Active neurons of some samples.
@@ -86,15 +86,13 @@ impl Head {
     ) -> Result<Active> {
         self.with(weights, true, |Work { config, kernels, layer, room }| {
             let tapes = room.tapes(x.len().div_ceil(BLOCK), config);
-            let blocks: Vec<(usize, usize)> = blocks(x.len()).collect();
             let layer = &*layer;
-            tapes.par_iter_mut().zip(&blocks).try_for_each(|(tape, &(first, n))| {
-                read(tape, x, (first, first, n))?;
-                let Tape { features, hidden, output, .. } = tape;
+            each_block(tapes, x, (0, x.len()), |tape, first| {
+                let Tape { len, features, hidden, output, .. } = tape;
                 let inputs = inputs(features, hidden.last());
                 let draw = step.map(|step| (config.seed, step, first));
-                layer.forward(kernels, (inputs, n), draw, output);
-                Ok::<_, Error>(())
+                layer.forward(kernels, (inputs, *len), draw, output);
+                Ok(())
             })?;
             Ok(Active::of(tapes, |tape| &tape.output.active.coefs))
         })
@@ -114,13 +112,11 @@ impl Head {
         same_rows(x.len(), ids.len())?;
         self.with(weights, false, |Work { config, kernels, layer, room }| {
             let tapes = room.tapes(x.len().div_ceil(BLOCK), config);
-            let blocks: Vec<(usize, usize)> = blocks(x.len()).collect();
             let layer = &*layer;
-            tapes.par_iter_mut().zip(&blocks).try_for_each(|(tape, &(first, n))| {
-                read(tape, x, (first, first, n))?;
+            each_block(tapes, x, (0, x.len()), |tape, first| {
                 read_active(tape, ids, first)?;
                 layer.score_active(kernels, tape);
-                Ok::<_, Error>(())
+                Ok(())
             })?;
             Ok(tapes.iter().flat_map(|tape| tape.output.active.coefs.iter().copied()).collect())
         })
@@ -141,36 +137,21 @@ impl Head {
         CsrView::new(*ids, deltas)?;
         self.with(weights, false, |Work { config, kernels, layer, room }| {
             let tapes = room.tapes(x.len().div_ceil(BLOCK), config);
-            let blocks: Vec<(usize, usize)> = blocks(x.len()).collect();
             let layer = &*layer;
-            tapes.par_iter_mut().zip(&blocks).try_for_each(|(tape, &(first, n))| {
-                read(tape, x, (first, first, n))?;
+            each_block(tapes, x, (0, x.len()), |tape, first| {
                 read_active(tape, ids, first)?;
                 read_deltas(tape, (ids, deltas), first)?;
-                let Tape { hidden, output, .. } = tape;
+                let Tape { len, hidden, output, .. } = tape;
                 let active = &mut output.active;
                 active.slots.clear();
                 active.slots.extend(active.ids.iter().map(|&id| layer.stripes().slot(id)));
                 let active = (&*active, &active.coefs[..]);
-                match hidden.last_mut() {
-                    Some(LayerTape::Dense(dense)) => {
-                        for i in 0..n {
-                            let out = dense.deltas.row_mut(i);
-                            out.fill(0.0);
-                            layer.input_gradients(kernels, active, (i, None), out);
-                        }
-                    }
-                    Some(LayerTape::Sampled(sampled)) => {
-                        for i in 0..n {
-                            let range = sampled.active.range(i);
-                            let columns = &sampled.active.ids[range.clone()];
-                            let out = &mut sampled.deltas[range];
-                            layer.input_gradients(kernels, active, (i, Some(columns)), out);
-                        }
-                    }
-                    None => {}
+                for i in 0..*len {
+                    into_inputs(hidden, i, |columns, out| {
+                        layer.input_gradients(kernels, active, (i, columns), out);
+                    });
                 }
-                Ok::<_, Error>(())
+                Ok(())
             })?;
             Ok(gradients(tapes, config.inputs))
         })

@@ -8,7 +8,7 @@ use crate::tape::{BLOCK, Tape};
 use crate::targets::Targets;
 
 use super::active::together;
-use super::read::{blocks, gradients, mean_length, read};
+use super::read::{each_block, gradients, mean_length, read};
 use super::{Active, Head, Weights, Work};
 
 /// What a batch was found to cost.
@@ -51,12 +51,10 @@ impl Head {
             room.tapes(n.div_ceil(BLOCK), config);
             let (tapes, pool) = (&mut room.tapes, &mut room.pool);
             let tapes = &mut tapes[..n.div_ceil(BLOCK)];
-            let blocks: Vec<(usize, usize)> = blocks(n).collect();
-            tapes.par_iter_mut().zip(&blocks).try_for_each(|(tape, &(first, n))| {
-                read(tape, x, (first, first, n))?;
+            each_block(tapes, x, (0, n), |tape, first| {
                 let mut rows = [0; BLOCK];
                 rows.iter_mut().zip(first as u32..).for_each(|(row, number)| *row = number);
-                tape.read_targets(y, &rows[..n], loss)
+                tape.read_targets(y, &rows[..tape.len], loss)
             })?;
             let labels = |tape: &Tape| 0..tape.len;
             pool.refill(tapes.iter().flat_map(|tape| labels(tape).map(|i| tape.labels_of(i))));

@@ -9,16 +9,16 @@ mod config;
 mod loss;
 mod read;
 mod search;
-
 mod update;
 
 use crate::error::{Error, Result};
 use crate::layer::{Sampled, UpdateScratch};
 use crate::optim::Param;
-use crate::rows::{Matrix, Rows, Stripes};
+use crate::rows::{Matrix, Numbers, Rows, Stripes};
 use crate::sampler::Pool;
 use crate::simd::{Kernels, LANES};
-use crate::tape::{LayerTape, SampledTape, Tape};
+use crate::tape::{DenseTape, LayerTape, SampledTape, Tape};
+use crate::touched::Edges;
 
 pub use active::Active;
 pub use config::HeadConfig;
@@ -157,8 +157,7 @@ impl Head {
             let wanted = if self.config.bias { "an array" } else { "none" }.to_owned();
             return Err(Error::Shape { name: "bias", found, wanted });
         }
-        let weight = crate::rows::Numbers::F32(weight);
-        let weight = Rows::lent("weight", (units, inputs), weight)?;
+        let weight = Rows::lent("weight", (units, inputs), Numbers::F32(weight))?;
         let bias = bias.map(|bias| Rows::lent_column("bias", units, bias)).transpose()?;
         let mut layer = self
             .layer
@@ -217,12 +216,12 @@ impl HeadConfig {
     /// A tape of which one hidden layer stands for the inputs.
     fn tape(&self) -> Tape {
         let mut tape = Tape::new(&[]);
-        tape.edges.push(crate::touched::Edges::default());
+        tape.edges.push(Edges::default());
         tape.output.logits = Some(Vec::new());
         tape.hidden.push(if self.sparse {
             LayerTape::Sampled(Box::<SampledTape>::default())
         } else {
-            LayerTape::Dense(crate::tape::DenseTape::new(self.inputs))
+            LayerTape::Dense(DenseTape::new(self.inputs))
         });
         tape
     }

@@ -1,5 +1,7 @@
 //! What a head reads: the inputs of a block, and active sets that are given.
 
+use rayon::prelude::*;
+
 use crate::error::{Error, Result};
 use crate::rows::Matrix;
 use crate::simd::Kernels;
@@ -77,6 +79,25 @@ pub(super) fn same_rows(x: usize, ids: usize) -> Result<()> {
     }
     let (found, wanted) = (format!("{ids} rows"), format!("{x} (as input)"));
     Err(Error::Shape { name: "indptr", found, wanted })
+}
+
+/// Reads `count` rows of `x` from row `start` on into tapes, one for each block, and does `work` with
+/// each of these and the place in the batch of its first sample; all at once.
+///
+/// # Errors
+///
+/// If the arrays were changed during the call, or `work` fails.
+pub(super) fn each_block(
+    tapes: &mut [Tape],
+    x: &Features<'_>,
+    (start, count): (usize, usize),
+    work: impl Fn(&mut Tape, usize) -> Result<()> + Sync,
+) -> Result<()> {
+    let blocks: Vec<(usize, usize)> = blocks(count).collect();
+    tapes.par_iter_mut().zip(&blocks).try_for_each(|(tape, &(first, n))| {
+        read(tape, x, (first, start + first, n))?;
+        work(tape, first)
+    })
 }
 
 /// Blocks of `n` samples, each with its first sample and how many it has.

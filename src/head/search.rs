@@ -1,13 +1,11 @@
 //! The best neurons of each sample.
 
-use rayon::prelude::*;
-
 use crate::error::{Error, Result};
 use crate::network::{Exact, Mode, Searched};
 use crate::sparse::Features;
 use crate::tape::BLOCK;
 
-use super::read::{blocks, read};
+use super::read::each_block;
 use super::{Head, Weights, Work};
 
 /// Blocks that are searched at a time.
@@ -43,11 +41,7 @@ impl Head {
             for start in (0..n).step_by(CHUNK * BLOCK) {
                 let count = (n - start).min(CHUNK * BLOCK);
                 let tapes = room.tapes(count.div_ceil(BLOCK), config);
-                let blocks: Vec<(usize, usize)> = blocks(count).collect();
-                tapes
-                    .par_iter_mut()
-                    .zip(&blocks)
-                    .try_for_each(|(tape, &(first, n))| read(tape, x, (first, start + first, n)))?;
+                each_block(tapes, x, (start, count), |_, _| Ok(()))?;
                 let place = start * k..(start + count) * k;
                 let out = (&mut ids[place.clone()], &mut scores[place]);
                 match mode {

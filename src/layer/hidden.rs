@@ -199,7 +199,7 @@ pub fn backward_hidden(kernels: &Kernels, layers: &[Hidden], tape: &mut Tape) {
 
 /// Has `gradient` added to those of the outputs of sample `i` of the last layer of `before`: to the
 /// given columns, or to all.
-pub(super) fn into_inputs(
+pub(crate) fn into_inputs(
     before: &mut [LayerTape],
     i: usize,
     gradient: impl Fn(Option<&[u32]>, &mut [f32]),

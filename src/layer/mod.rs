@@ -23,6 +23,7 @@ pub use dense::Dense;
 pub use exact::Queries;
 pub use few::FewScratch;
 pub use full::FullScratch;
+pub(crate) use hidden::into_inputs;
 pub use hidden::{Hidden, backward, backward_hidden, forward};
 pub use inputs::{BatchInputs, Inputs, inputs};
 pub use sampled::{Place, Sampled};

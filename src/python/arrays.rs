@@ -116,14 +116,14 @@ impl FeatureArrays<'_> {
     }
 }
 
-fn contiguous<'a, T: numpy::Element>(
+pub(super) fn contiguous<'a, T: numpy::Element>(
     name: &'static str,
     array: &'a PyReadonlyArray1<'_, T>,
 ) -> Result<&'a [T]> {
     array.as_slice().map_err(|_| not_contiguous(name))
 }
 
-fn not_contiguous(name: &'static str) -> Error {
+pub(super) fn not_contiguous(name: &'static str) -> Error {
     Error::Shape { name, found: "strided arrays".to_owned(), wanted: "contiguous ones".to_owned() }
 }
 

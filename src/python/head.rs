@@ -1,6 +1,6 @@
 //! A sampled layer whose weights belong to the caller, as a Python class.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use numpy::{
     IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadwriteArray,
@@ -11,11 +11,11 @@ use pyo3::prelude::*;
 use crate::config::OptimizerConfig;
 use crate::error::{Error, Result};
 use crate::head::{Active, Gradient, Head, HeadConfig, Moments, Step, Weights};
-use crate::network::Mode;
 use crate::rows::Numbers;
 
-use super::arrays::{FeatureArrays, Pattern, TargetArrays};
+use super::arrays::{FeatureArrays, Pattern, TargetArrays, contiguous, not_contiguous};
 use super::locked::Locked;
+use super::mode::mode_of;
 use super::pool::Pool;
 
 /// A sampled layer without weights, and its threads.
@@ -23,7 +23,7 @@ use super::pool::Pool;
 pub(super) struct PyHead {
     inner: Locked<Head>,
     config: HeadConfig,
-    pool: Mutex<std::sync::Arc<Pool>>,
+    pool: Mutex<Arc<Pool>>,
 }
 
 type Ids<'py> = Bound<'py, PyArray1<i64>>;
@@ -66,11 +66,7 @@ fn numbers<'a, T: numpy::Element, D: numpy::ndarray::Dimension>(
     name: &'static str,
     array: &'a mut PyReadwriteArray<'_, T, D>,
 ) -> Result<&'a mut [T]> {
-    array.as_slice_mut().map_err(|_| Error::Shape {
-        name,
-        found: "a strided array".to_owned(),
-        wanted: "a contiguous one".to_owned(),
-    })
+    array.as_slice_mut().map_err(|_| not_contiguous(name))
 }
 
 fn weights<'a>(weight: &'a mut Weight<'_>, bias: &'a mut Bias<'_>) -> Result<Weights<'a>> {
@@ -95,11 +91,11 @@ impl PyHead {
         py: Python<'_>,
         work: impl FnOnce(&mut Head) -> Result<R> + Send,
     ) -> PyResult<R> {
-        let pool = std::sync::Arc::clone(&self.pool());
+        let pool = Arc::clone(&self.pool());
         py.detach(|| self.inner.with(|head| Ok(pool.install(|| work(head))??)))
     }
 
-    fn pool(&self) -> std::sync::MutexGuard<'_, std::sync::Arc<Pool>> {
+    fn pool(&self) -> MutexGuard<'_, Arc<Pool>> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -108,21 +104,13 @@ impl PyHead {
         Ok(Gradient {
             x: x.view(self.config.inputs)?,
             ids: ids.view("indices", self.config.units)?,
-            deltas: floats("deltas", deltas)?,
+            deltas: contiguous("deltas", deltas)?,
         })
     }
 
     fn gradients<'a>(&self, all: &'a [GradientArrays<'_>]) -> Result<Vec<Gradient<'a>>> {
         all.iter().map(|arrays| self.gradient(arrays)).collect()
     }
-}
-
-fn floats<'a>(name: &'static str, array: &'a PyReadonlyArray1<'_, f32>) -> Result<&'a [f32]> {
-    array.as_slice().map_err(|_| Error::Shape {
-        name,
-        found: "a strided array".to_owned(),
-        wanted: "a contiguous one".to_owned(),
-    })
 }
 
 fn found(py: Python<'_>, active: Active) -> Found<'_> {
@@ -136,7 +124,7 @@ impl PyHead {
     #[pyo3(signature = (config, threads=None))]
     fn new(config: &str, threads: Option<usize>) -> PyResult<Self> {
         let head = Head::new(HeadConfig::from_json(config)?)?;
-        let pool = Mutex::new(std::sync::Arc::new(Pool::new(threads)?));
+        let pool = Mutex::new(Arc::new(Pool::new(threads)?));
         Ok(Self { config: head.config().clone(), inner: Locked::new(head), pool })
     }
 
@@ -162,7 +150,7 @@ impl PyHead {
     fn set_threads(&self, threads: usize) -> PyResult<()> {
         let mut pool = self.pool();
         if pool.threads() != threads {
-            *pool = std::sync::Arc::new(Pool::new(Some(threads))?);
+            *pool = Arc::new(Pool::new(Some(threads))?);
         }
         Ok(())
     }
@@ -312,14 +300,7 @@ impl PyHead {
         k: usize,
         mode: &str,
     ) -> PyResult<Best<'py>> {
-        let mode = match mode {
-            "exact" => Mode::Exact,
-            "lsh" => Mode::Lsh,
-            other => {
-                let (found, wanted) = (format!("{other:?}"), "\"exact\" or \"lsh\"");
-                return Err(Error::Config { name: "mode", found, wanted }.into());
-            }
-        };
+        let mode = mode_of(mode)?;
         let (weights, x) = (weights(&mut weight, &mut bias)?, x.view(self.config.inputs)?);
         let (ids, scores) = self.run(py, |head| head.top(weights, &x, (k, mode)))?;
         let shape = [x.len(), k];

@@ -8,6 +8,7 @@ mod head;
 mod io;
 mod labels;
 mod locked;
+mod mode;
 mod network;
 mod optim;
 mod pool;

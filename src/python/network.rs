@@ -17,6 +17,7 @@ use crate::tape::BLOCK;
 use super::arrays::{FeatureArrays, Pattern, TargetArrays};
 use super::labels::new_labels;
 use super::locked::Locked;
+use super::mode::mode_of;
 use super::pool::Pool;
 use super::reports;
 use super::watch::Watch;
@@ -231,14 +232,7 @@ impl PyNetwork {
         k: usize,
         mode: &str,
     ) -> PyResult<Arrays<'py>> {
-        let mode = match mode {
-            "exact" => Mode::Exact,
-            "lsh" => Mode::Lsh,
-            other => {
-                let (found, wanted) = (format!("{other:?}"), "\"exact\" or \"lsh\"");
-                return Err(Error::Config { name: "mode", found, wanted }.into());
-            }
-        };
+        let mode = mode_of(mode)?;
         let x = x.view(self.features)?;
         let (ids, scores) = if mode == Mode::Lsh && x.len() <= BLOCK {
             self.run_here(py, |network| network.predict(&x, (k, mode), || true))?

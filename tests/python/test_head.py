@@ -332,7 +332,7 @@ def test_a_forked_child_goes_on() -> None:
     ("change", "message"),
     [
         ({"weight": lambda w: w[:-1]}, "weight has .* numbers, but .* multiple of 64 bytes"),
-        ({"weight": lambda w: w[:, ::2]}, "weight has a strided array, but a contiguous one"),
+        ({"weight": lambda w: w[:, ::2]}, "weight has strided arrays, but contiguous ones"),
         ({"bias": lambda b: None}, "bias has none, but an array"),
         ({"bias": lambda b: b[1:]}, "bias has .* numbers"),
         ({"x": lambda x: x[:, :3].copy()}, "X has 3 columns, but 19"),
