@@ -12,7 +12,6 @@ release = version = slide_rs.__version__
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
@@ -25,7 +24,6 @@ default_role = "literal"
 autodoc_mock_imports = ["torch"]
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-autosummary_generate = True
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 
