@@ -51,12 +51,16 @@ class Encoder(nn.Module):  # type: ignore[misc, unused-ignore]
         super().__init__()
         self.embedding = nn.EmbeddingBag(n_words, width, mode="sum", sparse=True)
         nn.init.normal_(self.embedding.weight, std=width**-0.5)
-        self.dropout = nn.Dropout(DROPOUT)
 
     def forward(self, batch: Batch) -> Tensor:
         """Return vectors of shape (rows, width)."""
-        weights = self.dropout(batch.weights)
-        vectors = self.embedding(batch.words, batch.offsets, per_sample_weights=weights)
+        words, offsets, weights, _ = batch
+        if self.training:
+            # Words that are left out take no gradient, where a weight of zero would.
+            kept = torch.rand(len(words)) >= DROPOUT
+            offsets = F.pad(kept.cumsum(0), (1, 0))[offsets]
+            words, weights = words[kept], weights[kept]
+        vectors = self.embedding(words, offsets, per_sample_weights=weights)
         return LENGTH * F.normalize(vectors)
 
 

@@ -5,6 +5,7 @@
 //! those back that are to change the weights.
 
 mod active;
+mod common;
 mod config;
 mod loss;
 mod read;
@@ -19,6 +20,8 @@ use crate::sampler::Pool;
 use crate::simd::{Kernels, LANES};
 use crate::tape::{DenseTape, LayerTape, SampledTape, Tape};
 use crate::touched::Edges;
+
+use common::Common;
 
 pub use active::Active;
 pub use config::HeadConfig;
@@ -53,6 +56,8 @@ pub struct Head {
 struct Room {
     /// A tape for each block of the largest batch so far; its one hidden layer holds the inputs.
     tapes: Vec<Tape>,
+    /// As many.
+    common: Vec<Common>,
     /// The inputs of a batch, where they are dense.
     inputs: Matrix,
     update: UpdateScratch,
@@ -207,6 +212,7 @@ impl Room {
     fn tapes(&mut self, blocks: usize, config: &HeadConfig) -> &mut [Tape] {
         if self.tapes.len() < blocks {
             self.tapes.resize_with(blocks, || config.tape());
+            self.common.resize_with(blocks, Common::default);
         }
         &mut self.tapes[..blocks]
     }

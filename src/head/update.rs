@@ -8,7 +8,7 @@ use crate::layer::BatchInputs;
 use crate::optim::{Optimizer, names};
 use crate::rows::{Matrix, Numbers, Rows, Stripes};
 use crate::simd::LANES;
-use crate::sparse::{CsrView, Features, IdLists};
+use crate::sparse::{CsrView, Features, IdLists, are_finite};
 use crate::tape::{BLOCK, LayerTape, Tape};
 
 use super::read::{blocks, read, read_active, read_deltas, same_rows};
@@ -152,19 +152,28 @@ impl Room {
         for gradient in gradients {
             parts.extend(blocks(gradient.x.len()).map(|block| (gradient, block)));
         }
-        let tapes = self.tapes(parts.len(), config);
-        let tasks = tapes.par_iter_mut().zip(&parts).enumerate();
-        tasks.try_for_each(|(block, (tape, &(gradient, (row, n))))| {
+        self.tapes(parts.len(), config);
+        let Self { tapes, common, inputs, .. } = self;
+        let tasks = tapes.par_iter_mut().zip(common).zip(&parts).enumerate();
+        tasks.try_for_each(|(block, ((tape, common), &(gradient, (row, n))))| {
             read(tape, &gradient.x, (block * BLOCK, row, n))?;
             read_active(tape, &gradient.ids, row)?;
             read_deltas(tape, (&gradient.ids, gradient.deltas), row)?;
-            let Tape { first, output, edges, .. } = tape;
+            let Tape { first, hidden, output, edges, .. } = tape;
             if let Some(edges) = edges.last_mut() {
-                edges.group(stripes, output.active.iter(*first));
+                let active = &mut output.active;
+                match hidden.last() {
+                    // Zero times what is not finite would not be zero.
+                    Some(LayerTape::Dense(x))
+                        if are_finite(&x.outputs.as_slice()[..n * x.outputs.stride()]) =>
+                    {
+                        common.group((stripes, *first), active, edges);
+                    }
+                    _ => edges.group(stripes, active.iter(*first)),
+                }
             }
             Ok::<_, Error>(())
         })?;
-        let Self { tapes, inputs, .. } = self;
         inputs.reshape(parts.len() * BLOCK, config.inputs);
         for tape in &tapes[..parts.len()] {
             if let Some(LayerTape::Dense(dense)) = tape.hidden.last() {

@@ -26,6 +26,7 @@ pub use log_uniform::LogUniform;
 pub use lsh::Lsh;
 pub use pool::Pool;
 pub use shared::Shared;
+pub(crate) use shared::hash;
 
 /// What every sampler does behind one interface.
 #[derive(Debug)]

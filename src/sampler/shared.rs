@@ -126,7 +126,7 @@ impl Shared {
 
 /// Fibonacci hashing (Knuth, "The Art of Computer Programming", volume 3, section 6.4): ids that
 /// follow a pattern are spread as well.
-const fn hash(id: u32) -> usize {
+pub(crate) const fn hash(id: u32) -> usize {
     ((id as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
 }
 

@@ -214,6 +214,28 @@ def test_5_threads_are_those_of_torch_and_change_no_bit() -> None:
     assert found[0] == found[1]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_5_threads_of_torch_do_not_spin_beside_those_of_the_layer() -> None:
+    code = """if True:
+        import os
+        import torch
+        from slide_rs.torch import SlideLinear
+
+        torch.set_num_threads(2)
+        head = SlideLinear(8, 2000)
+        x, y = torch.randn(4, 8), torch.arange(4)
+        head(x, y)
+        counts = []
+        for _ in range(3):
+            torch.ones(1 << 20).relu_()
+            counts.append(len(os.listdir("/proc/self/task")))
+            head(x, y)
+            counts.append(len(os.listdir("/proc/self/task")))
+        assert counts == [counts[0], counts[0] - 1] * 3, counts
+        """
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_5_two_threads_may_use_one_layer() -> None:
     head = layer().eval()
     x, _ = batch()

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from slide_rs._core import Head
-from slide_rs.torch import storage
+from slide_rs.torch import openmp, storage
 from slide_rs.torch.pending import Floats, Pending, RowGradients
 
 __all__ = ["HeadState", "at", "clock", "owners"]
@@ -206,8 +206,11 @@ class HeadState:
 
     def lend(self, weight: Tensor, bias: Tensor | None) -> tuple[Floats, Floats | None]:
         """Return the memory of the parameters; copies them only if they lie elsewhere."""
-        if self.head.threads != torch.get_num_threads():
-            self.head.set_threads(torch.get_num_threads())
+        threads = torch.get_num_threads()
+        if self.head.threads != threads:
+            self.head.set_threads(threads)
+        if threads > 1:
+            openmp.pause()
         seen = _stamp(weight, bias)
         # What a backward pass computes again belongs to the step that it is part of.
         passed = self.passed and torch._C._current_graph_task_id() == -1
