@@ -42,10 +42,10 @@ impl TargetArrays<'_> {
     /// The checked targets, with labels below `columns` and `weights` for the rows.
     pub(super) fn view<'a>(
         &'a self,
+        name: &'static str,
         columns: usize,
         weights: Option<&'a PyReadonlyArray1<'_, f32>>,
     ) -> Result<Targets<'a>> {
-        let name = "Y";
         let (indptr, ids, grades) = match self {
             Self::Plain(pattern) => {
                 let plain = Targets::new(pattern.view(name, columns)?);
@@ -88,8 +88,7 @@ pub(super) enum FeatureArrays<'py> {
 
 impl FeatureArrays<'_> {
     /// The checked features, of which there must be `columns`.
-    pub(super) fn view(&self, columns: usize) -> Result<Features<'_>> {
-        let name = "X";
+    pub(super) fn view(&self, name: &'static str, columns: usize) -> Result<Features<'_>> {
         let (indptr, ids, values) = match self {
             Self::Dense(x) => {
                 let shape = x.shape();
@@ -133,7 +132,7 @@ pub(super) fn not_contiguous(name: &'static str) -> Error {
 #[pyfunction]
 pub(super) fn is_well_formed(py: Python<'_>, x: &Bound<'_, PyAny>, columns: usize) -> bool {
     let Ok(x) = x.extract::<FeatureArrays<'_>>() else { return false };
-    let Ok(Features::Sparse(rows)) = x.view(columns) else { return false };
+    let Ok(Features::Sparse(rows)) = x.view("X", columns) else { return false };
     py.detach(|| rows.is_ascending())
 }
 

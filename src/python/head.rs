@@ -102,7 +102,7 @@ impl PyHead {
     fn gradient<'a>(&self, arrays: &'a GradientArrays<'_>) -> Result<Gradient<'a>> {
         let GradientArrays(x, ids, deltas) = arrays;
         Ok(Gradient {
-            x: x.view(self.config.inputs)?,
+            x: x.view("input", self.config.inputs)?,
             ids: ids.view("indices", self.config.units)?,
             deltas: contiguous("deltas", deltas)?,
         })
@@ -180,7 +180,10 @@ impl PyHead {
         step: u64,
     ) -> PyResult<Told<'py>> {
         let weights = weights(&mut weight, &mut bias)?;
-        let (x, y) = (x.view(self.config.inputs)?, targets.view(self.config.units, None)?);
+        let (x, y) = (
+            x.view("input", self.config.inputs)?,
+            targets.view("target", self.config.units, None)?,
+        );
         let told = self.run(py, |head| head.losses(weights, &x, &y, step))?;
         let (losses, deltas) = (told.losses.into_pyarray(py), told.deltas.into_pyarray(py));
         let (indptr, ids, logits) = found(py, told.active);
@@ -198,7 +201,7 @@ impl PyHead {
         x: FeatureArrays<'py>,
         step: Option<u64>,
     ) -> PyResult<Found<'py>> {
-        let (weights, x) = (weights(&mut weight, &mut bias)?, x.view(self.config.inputs)?);
+        let (weights, x) = (weights(&mut weight, &mut bias)?, x.view("input", self.config.inputs)?);
         Ok(found(py, self.run(py, |head| head.activate(weights, &x, step))?))
     }
 
@@ -211,7 +214,7 @@ impl PyHead {
         x: FeatureArrays<'py>,
         ids: Pattern<'py>,
     ) -> PyResult<Floats<'py>> {
-        let (weights, x) = (weights(&mut weight, &mut bias)?, x.view(self.config.inputs)?);
+        let (weights, x) = (weights(&mut weight, &mut bias)?, x.view("input", self.config.inputs)?);
         let ids = ids.view("indices", self.config.units)?;
         Ok(self.run(py, |head| head.logits(weights, &x, &ids))?.into_pyarray(py))
     }
@@ -301,7 +304,7 @@ impl PyHead {
         mode: &str,
     ) -> PyResult<Best<'py>> {
         let mode = mode_of(mode)?;
-        let (weights, x) = (weights(&mut weight, &mut bias)?, x.view(self.config.inputs)?);
+        let (weights, x) = (weights(&mut weight, &mut bias)?, x.view("input", self.config.inputs)?);
         let (ids, scores) = self.run(py, |head| head.top(weights, &x, (k, mode)))?;
         let shape = [x.len(), k];
         let ids: Vec<i64> = ids.into_iter().map(i64::from).collect();

@@ -156,7 +156,7 @@ impl PyNetwork {
         y: TargetArrays<'py>,
         weight: Option<PyReadonlyArray1<'py, f32>>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let (x, y) = (x.view(self.features)?, y.view(self.units(), weight.as_ref())?);
+        let (x, y) = (x.view("X", self.features)?, y.view("Y", self.units(), weight.as_ref())?);
         let options = EpochOptions { batch_size: usize::MAX, shuffle: false, rows: None };
         let step =
             |network: &mut Network, _: &Watch| network.train_epoch(&x, &y, options, |_| true);
@@ -190,7 +190,7 @@ impl PyNetwork {
             let (low, high) = (1, usize::MAX);
             return Err(Error::Range { name: "batch_size", found: 0, low, high }.into());
         }
-        let (x, y) = (x.view(self.features)?, y.view(self.units(), weight.as_ref())?);
+        let (x, y) = (x.view("X", self.features)?, y.view("Y", self.units(), weight.as_ref())?);
         let rows = rows.as_ref().map(|rows| rows.as_slice()).transpose()?;
         let options = EpochOptions { batch_size, shuffle, rows };
         let mut cursor = cursor.map(reports::cursor).unwrap_or_default();
@@ -233,7 +233,7 @@ impl PyNetwork {
         mode: &str,
     ) -> PyResult<Arrays<'py>> {
         let mode = mode_of(mode)?;
-        let x = x.view(self.features)?;
+        let x = x.view("X", self.features)?;
         let (ids, scores) = if mode == Mode::Lsh && x.len() <= BLOCK {
             self.run_here(py, |network| network.predict(&x, (k, mode), || true))?
         } else {
@@ -254,7 +254,7 @@ impl PyNetwork {
         candidates: Pattern<'py>,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let (x, candidates) =
-            (x.view(self.features)?, candidates.view("candidates", self.units())?);
+            (x.view("X", self.features)?, candidates.view("candidates", self.units())?);
         let score =
             |network: &mut Network, watch: &Watch| network.score(&x, &candidates, || watch.go_on());
         Ok(self.run(py, score, None)?.into_pyarray(py))
@@ -266,7 +266,7 @@ impl PyNetwork {
         py: Python<'py>,
         x: FeatureArrays<'py>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let x = x.view(self.features)?;
+        let x = x.view("X", self.features)?;
         let score = |network: &mut Network, watch: &Watch| network.scores(&x, || watch.go_on());
         let scores = self.run(py, score, None)?;
         let units = scores.len() / x.len().max(1);
@@ -282,7 +282,7 @@ impl PyNetwork {
         rows: Option<PyReadonlyArray1<'py, i64>>,
         k: usize,
     ) -> PyResult<f64> {
-        let x = x.view(self.features)?;
+        let x = x.view("X", self.features)?;
         let rows = rows.as_ref().map(|rows| rows.as_slice()).transpose()?;
         let recall = |network: &mut Network, watch: &Watch| {
             network.recall_at_k(&x, (k, rows), || watch.go_on())
@@ -304,7 +304,7 @@ impl PyNetwork {
         rows: Option<PyReadonlyArray1<'py, i64>>,
     ) -> PyResult<Bound<'py, PyArray1<i32>>> {
         let tables: TablesConfig = serde_json::from_str(tables).map_err(Error::Json)?;
-        let x = x.view(self.features)?;
+        let x = x.view("X", self.features)?;
         let rows = rows.as_ref().map(|rows| rows.as_slice()).transpose()?;
         let rank = |network: &mut Network, watch: &Watch| {
             network.ranks(&tables, (&x, rows), || watch.go_on())
@@ -321,7 +321,7 @@ impl PyNetwork {
         pairs_per_row: usize,
         seed: u64,
     ) -> PyResult<Collisions<'py>> {
-        let x = x.view(self.features)?;
+        let x = x.view("X", self.features)?;
         let rows = rows.as_ref().map(|rows| rows.as_slice()).transpose()?;
         let meet = |network: &mut Network, watch: &Watch| {
             network.retrieval((&x, rows), (pairs_per_row, seed), || watch.go_on())
@@ -351,7 +351,7 @@ impl PyNetwork {
         x: Option<FeatureArrays<'py>>,
         y: Option<Pattern<'py>>,
     ) -> PyResult<()> {
-        let x = x.as_ref().map(|x| x.view(self.features)).transpose()?;
+        let x = x.as_ref().map(|x| x.view("X", self.features)).transpose()?;
         let units = self.units().saturating_add(count);
         let y = y.as_ref().map(|y| y.view("Y", units)).transpose()?;
         let init = new_labels(init, x.as_ref(), y.as_ref())?;

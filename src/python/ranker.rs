@@ -53,7 +53,7 @@ impl PyRanker {
     ) -> PyResult<Self> {
         let (n_features, n_labels) = sizes;
         let options = Options { cost, tolerance, passes, threshold, seed };
-        let (x, y) = (x.view(n_features)?, y.view("Y", n_labels)?);
+        let (x, y) = (x.view("X", n_features)?, y.view("Y", n_labels)?);
         let shortlist = shortlist.view("shortlist", n_labels)?;
         let pool = Pool::new(threads)?;
         let classifiers = watched(py, &pool, |watch| {
@@ -80,7 +80,7 @@ impl PyRanker {
     ) -> PyResult<Self> {
         let (old, pool) = (&self.classifiers, Pool::new(Some(self.pool.threads()))?);
         let options = Options { cost, tolerance, passes, threshold, seed };
-        let (x, y) = (x.view(old.n_features())?, y.view("Y", old.len())?);
+        let (x, y) = (x.view("X", old.n_features())?, y.view("Y", old.len())?);
         let shortlist = shortlist.view("shortlist", old.len())?;
         let again = again.as_array().to_vec();
         let classifiers = watched(py, &pool, |watch| {
@@ -139,7 +139,7 @@ impl PyRanker {
         x: FeatureArrays<'_>,
         candidates: Pattern<'_>,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
-        let x = x.view(self.classifiers.n_features())?;
+        let x = x.view("X", self.classifiers.n_features())?;
         let candidates = candidates.view("candidates", self.classifiers.len())?;
         let score = |watch: &Watch| self.classifiers.score(&x, &candidates, || watch.go_on());
         Ok(watched(py, &self.pool, score)?.into_pyarray(py))
@@ -153,7 +153,7 @@ impl PyRanker {
         k: usize,
         most: usize,
     ) -> PyResult<Bound<'py, PyArray2<i32>>> {
-        let x = x.view(self.classifiers.n_features())?;
+        let x = x.view("X", self.classifiers.n_features())?;
         let propose = |watch: &Watch| {
             let go_on = || watch.go_on();
             self.postings(go_on)?.propose(&x, k, most, go_on)

@@ -335,9 +335,9 @@ def test_a_forked_child_goes_on() -> None:
         ({"weight": lambda w: w[:, ::2]}, "weight has strided arrays, but contiguous ones"),
         ({"bias": lambda b: None}, "bias has none, but an array"),
         ({"bias": lambda b: b[1:]}, "bias has .* numbers"),
-        ({"x": lambda x: x[:, :3].copy()}, "X has 3 columns, but 19"),
-        ({"x": lambda x: x * np.float32("nan")}, "X: row 0 has the value NaN"),
-        ({"y": lambda y: (y[0], y[1] + N)}, "Y: row 0 has column"),
+        ({"x": lambda x: x[:, :3].copy()}, "input has 3 columns, but 19"),
+        ({"x": lambda x: x * np.float32("nan")}, "input: row 0 has the value NaN"),
+        ({"y": lambda y: (y[0], y[1] + N)}, "target: row 0 has column"),
         ({"y": lambda y: (y[0][:-1], y[1][: y[0][-2]])}, "target has 36 rows, but 37"),
     ],
 )

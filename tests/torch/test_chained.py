@@ -95,7 +95,7 @@ def test_a_layer_takes_one_kind_of_input() -> None:
         second(torch.zeros(BATCH, HIDDEN), y)
     first(x)
     with pytest.raises(ValueError, match="input: found sparse input after dense input"):
-        first(first(x[:, :D]).relu())
+        first(SparseActivations(torch.tensor([0, 1]), torch.tensor([2]), torch.ones(1)))
 
 
 def test_a_chain_in_float64_is_that_in_float32() -> None:
@@ -106,3 +106,27 @@ def test_a_chain_in_float64_is_that_in_float32() -> None:
     found = narrow[1](narrow[0](x).relu(), y).loss
     wanted = wide[1](wide[0](x.double()).relu(), y).loss
     torch.testing.assert_close(found.double(), wanted, rtol=CLOSE, atol=CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("indptr", "indices", "values", "error"),
+    [
+        ([0, 2], [3, 3], [1.0, 2.0], "input: found a column twice in a row"),
+        ([0, 2], [-1, 3], [1.0, 2.0], "input: found columns from -1 to 3"),
+        ([0, 2], [1, D], [1.0, 2.0], f"input: found columns from 1 to {D}, wanted them from 0"),
+        ([0, 1, 2], [1, 4], [1.0, float("nan")], "input: row 1 has the value NaN"),
+        ([0, 2], [1, 4], [1.0], "input.values: found 1, wanted 2"),
+        ([0, 3], [1, 4], [1.0, 2.0], "input.indptr: found bounds"),
+        ([1, 2], [1, 4], [1.0, 2.0], "input.indptr: found bounds"),
+        ([0, 2, 1, 2], [1, 4], [1.0, 2.0], "input.indptr: found bounds"),
+        ([], [1, 4], [1.0, 2.0], "input.indptr: found "),
+        ([0.0, 2.0], [1, 4], [1.0, 2.0], "input.indptr: found dtype torch.float32"),
+        ([0, 2], [[1, 4]], [1.0, 2.0], "input.indices: found shape"),
+    ],
+)
+def test_what_is_no_sparse_rows_is_refused(
+    indptr: Any, indices: Any, values: Any, error: str
+) -> None:
+    rows = SparseActivations(*map(torch.tensor, (indptr, indices, values)))
+    with pytest.raises((TypeError, ValueError), match=error):
+        layers()[0](rows, torch.zeros(max(len(indptr) - 1, 0), dtype=torch.int64))

@@ -9,11 +9,13 @@ import pickle
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from slide_rs import lsh, samplers
 from slide_rs.torch import SlideAdam, SlideLinear, storage
 from torch import Tensor, nn
@@ -321,6 +323,38 @@ def test_7_a_state_dict_holds_weights_and_counts_only() -> None:
     head.rebuild_()
     assert other._state.steps == 2
     assert train(other, 2, first=2) == train(head, 2, first=2)
+
+
+def test_7_a_state_dict_goes_through_safetensors(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    head, other = SlideLinear(16, N), SlideLinear(16, N)
+    optimizer = SlideAdam(head.parameters())
+    head(torch.ones(1, 16), torch.tensor([3])).loss.backward()
+    optimizer.step()
+    save_file(head.state_dict(), tmp_path / "head.safetensors")
+    other.load_state_dict(load_file(tmp_path / "head.safetensors"))
+    assert torch.equal(other.weight, head.weight)
+    assert other._state.steps == 1
+
+
+def test_7_the_tables_of_another_optimizer_go_on_alike() -> None:
+    sampler = samplers.LSH(n_active=40, rebuild=lsh.Rebuild(every=2, growth=1.5))
+    head, other = layer(sampler=sampler, grad="dense"), layer(sampler=sampler, grad="dense")
+    optimizers = [torch.optim.SGD(module.parameters(), lr=0.1) for module in (head, other)]
+
+    def course(which: int, first: int, steps: int) -> list[float]:
+        losses = []
+        for seed in range(first, first + steps):
+            optimizers[which].zero_grad()
+            loss = (head, other)[which](*batch(seed)).loss
+            loss.backward()
+            optimizers[which].step()
+            losses.append(loss.item())
+        return losses
+
+    course(0, 0, 8)
+    other.load_state_dict(head.state_dict())
+    assert course(1, 8, 8) == course(0, 8, 8)
 
 
 def test_7_the_state_of_a_linear_layer_is_taken() -> None:

@@ -101,8 +101,9 @@ def ascending(found: SlideOutput | SparseActivations, size: int) -> SparseActiva
 
     Raises
     ------
-    ValueError
-        If there are other columns.
+    TypeError, ValueError
+        If there are other columns, one that stands in a row twice, or arrays that do not go
+        together.
 
     Examples
     --------
@@ -114,9 +115,37 @@ def ascending(found: SlideOutput | SparseActivations, size: int) -> SparseActiva
         found = SparseActivations(found.indptr, found.indices, found.logits)
     if found.size is not None and found.size != size:
         raise ValueError(f"input: found {found.size} columns, wanted {size}")
+    # A compiled graph has no branches.
+    eager = not torch.compiler.is_compiling()
+    if eager:
+        _check(found, size)
     keys = found.samples() * size + found.indices
-    # A sampled layer without a target gives them so; a compiled graph has no branches.
-    if not torch.compiler.is_compiling() and bool((keys.diff() > 0).all()):
+    # A sampled layer without a target gives them so.
+    if eager and bool((keys.diff() > 0).all()):
         return found._replace(size=size)
     order = keys.argsort()
+    if eager and bool((keys[order].diff() == 0).any()):
+        raise ValueError("input: found a column twice in a row, wanted each once")
     return SparseActivations(found.indptr, found.indices[order], found.values[order], size)
+
+
+def _check(found: SparseActivations, size: int) -> None:
+    """Refuse arrays that are no sparse rows of `size` columns."""
+    indptr, indices, values, _ = found
+    for name, ids in (("indptr", indptr), ("indices", indices)):
+        if ids.dtype != torch.int64:
+            raise TypeError(f"input.{name}: found dtype {ids.dtype}, wanted torch.int64")
+    for name, array in (("indptr", indptr), ("indices", indices), ("values", values)):
+        if array.ndim != 1:
+            raise ValueError(f"input.{name}: found shape {tuple(array.shape)}, wanted one axis")
+    if len(values) != len(indices):
+        raise ValueError(f"input.values: found {len(values)}, wanted {len(indices)} as of indices")
+    if not len(indptr) or indptr[0] or indptr[-1] != len(indices) or (indptr.diff() < 0).any():
+        raise ValueError(
+            f"input.indptr: found bounds that are not from 0 to {len(indices)} in ascending order"
+        )
+    least, most = (int(end) for end in indices.aminmax()) if len(indices) else (0, 0)
+    if least < 0 or most >= size:
+        raise ValueError(
+            f"input: found columns from {least} to {most}, wanted them from 0 to {size - 1}"
+        )

@@ -115,7 +115,7 @@ class HeadState:
         """Make a state of its own from what `document` returned of another."""
         state = cls(document["config"], rows=document["rows"])
         state._used = document["used"]
-        state.resume(document["steps"], document["input_norm"])
+        state.resume(**document["counts"])
         return state
 
     def document(self) -> dict[str, Any]:
@@ -124,14 +124,25 @@ class HeadState:
             "config": self._config,
             "rows": self.rows,
             "used": self._used,
-            **self.counts(),
+            "counts": self.counts(),
         }
 
     def counts(self) -> dict[str, Any]:
         """Return what training has counted."""
+        # What changed since the last call is counted now, and not again.
+        seen = () if self.weight is None else _stamp(self.weight, self.bias)
+        same = self._arrays is not None and seen[::2] == self._seen[::2]
+        if same and (self.passed or seen != self._seen):
+            self._changed()
+            self._seen, self.passed = seen, False
         # A run that goes on from here builds its tables anew; so does this one, to be the same.
         self.head.stale()
-        return {"steps": self.steps, "input_norm": self.head.input_norm}
+        return {
+            "steps": self.steps,
+            "input_norm": self.head.input_norm,
+            "next_rebuild": self._next_rebuild,
+            "interval": self._interval,
+        }
 
     def _made(self) -> Head:
         return Head(json.dumps(self._config), torch.get_num_threads())
@@ -167,12 +178,16 @@ class HeadState:
         """Steps of the optimiser."""
         return int(self.ledger[0])
 
-    def resume(self, steps: int, input_norm: float) -> None:
-        """Go on from so many steps; the tables are built anew, for inputs of such a length."""
+    def resume(
+        self, steps: int, input_norm: float, next_rebuild: int = 0, interval: float = 0.0
+    ) -> None:
+        """Go on from what was counted; the tables are built anew, for inputs of such a length."""
         self.head.set_input_norm(input_norm)
         self.head.resume(steps)
         self.ledger.copy_(torch.tensor([steps, 0]))
-        self._next_rebuild, self._interval = 0, 0.0
+        self._next_rebuild, self._interval = next_rebuild, interval
+        # Weights that came with it are no step.
+        self._seen, self._arrays, self.passed = (), None, False
         self.drop()
 
     def take(self, *, sparse: bool) -> None:

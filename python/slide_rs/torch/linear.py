@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from typing import Any
@@ -285,17 +286,23 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
         if isinstance(weight := self._parameters.get("weight"), Tensor):
             self._state.bind(weight, self._parameters.get("bias"))
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """Return what a ``state_dict`` holds besides the parameters: configuration and steps."""
-        return {"config": self._state.config, **self._state.counts()}
+    def get_extra_state(self) -> Tensor:
+        """Return what a ``state_dict`` holds besides the parameters: configuration and steps.
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
+        It is JSON in UTF-8, a number for each byte, since formats as safetensors hold tensors only.
+        """
+        return _as_bytes({"config": self._state.config, **self._state.counts()})
+
+    def set_extra_state(self, state: Tensor) -> None:
         """Go on from the steps of a ``state_dict``; sampler and seed stay those of this layer."""
-        self._state.resume(state["steps"], state["input_norm"])
+        told = json.loads(bytes(state.tolist()))
+        del told["config"]
+        self._state.resume(**told)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *others: Any) -> None:
         # What a linear layer saved says nothing of steps.
-        state_dict.setdefault(f"{prefix}_extra_state", {"steps": 0, "input_norm": 1.0})
+        nothing = {"config": None, "steps": 0, "input_norm": 1.0}
+        state_dict.setdefault(f"{prefix}_extra_state", _as_bytes(nothing))
         super()._load_from_state_dict(state_dict, prefix, *others)
         self._state.head.stale()
 
@@ -334,3 +341,7 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self.bias is not None}, sampler={kind}, loss={self.loss!r}, grad={self.grad!r}"
         )
+
+
+def _as_bytes(document: Any) -> Tensor:
+    return torch.tensor(list(json.dumps(document).encode()), dtype=torch.uint8)
