@@ -7,7 +7,7 @@ import difflib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from slide_rs import (
     bench,
@@ -90,7 +90,13 @@ def _unknown(unknown: list[str], arguments: argparse.Namespace, verb: str) -> st
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are exceptions, so that `main` says them like any other."""
+    """A parser whose errors are exceptions, so that `main` says them like any other.
+
+    Options are written in full: what abbreviates one today may stand for several tomorrow.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{**options, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
         """Raise in place of ending the process."""

@@ -108,6 +108,8 @@ def train(arguments: Namespace) -> int:
     if arguments.out:
         saved: Network | Ensemble = model.members[0] if alone else model
         keep_model(saved, arguments.out, broken_off=code == INTERRUPTED)
+    elif sys.stderr.isatty():
+        print("slide-rs: the model is not kept, as there is no --out", file=sys.stderr)
     if arguments.report:
         rows = None
         if valid is not None:

@@ -21,6 +21,8 @@ from slide_rs.labels import labels
 __all__ = ["convert", "read", "write_npz"]
 
 _PARTS = ("data", "indices", "indptr", "shape")
+#: Ends of names that promise what is not written here.
+_OTHERS = (".parquet", ".arrow", ".feather", ".csv", ".json", ".jsonl", ".npy", ".h5", ".pkl")
 
 
 def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Dataset:
@@ -65,6 +67,8 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> D
         if not os.path.isfile(wanted):
             raise OSError(f"{wanted}: the folder can not be written")
         return data
+    if wanted.lower().endswith(_OTHERS):
+        raise ValueError(f"target: found {wanted}, wanted .npz, or the name of a text")
     data = read(found)
     if wanted.endswith(".npz"):
         write_npz(wanted, data)

@@ -21,6 +21,7 @@ from slide_rs.course import BROKEN, RUNNING, Course, Stamp
 from slide_rs.history import History
 from slide_rs.labels import Labels, Targets, check_grades, pattern, weights
 from slide_rs.layers import SampledDense
+from slide_rs.notices import warn
 from slide_rs.prior import begin_at_frequencies
 from slide_rs.streams import Stream
 
@@ -166,6 +167,8 @@ def train(
     hold every neuron where it belongs.
     """
     count = n_rows(x) if plan.rows is None else len(plan.rows)
+    if count and not len(y[1]):
+        warn("Y: found no label in any row: nothing is learned")
 
     def train_rows(course: Course, most: int | None, on_batch: OnBatch) -> Mapping[str, Any]:
         return network._core.train_epoch(

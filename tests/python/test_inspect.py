@@ -279,7 +279,8 @@ def test_the_monitor_bears_training_without_labels_and_another_sampler() -> None
         ]
     )
     X, none = np.eye(6, dtype=np.float32), [[] for _ in range(6)]
-    net.fit(X, none, epochs=1, callbacks=[HashTableMonitor()], verbose=False)
+    with pytest.warns(sr.SlideWarning, match="Y: found no label in any row"):
+        net.fit(X, none, epochs=1, callbacks=[HashTableMonitor()], verbose=False)
     callbacks = [HashTableMonitor(), Change()]
     history = net.fit(X, np.arange(6), epochs=3, callbacks=callbacks, verbose=False)
     for name in ("recall_gain", "output.empty", "output.full", "output.largest"):

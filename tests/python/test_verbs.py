@@ -89,7 +89,8 @@ def test_inspect_tells_of_tables_recall_and_precision(
     assert {"p@1", "ndcg@5"} < set(found["measured"])
     assert main(["inspect", files[which], files["data"]]) == 0
     text = capfd.readouterr().out
-    assert text.startswith("layer ")
+    whole = "layer " if which == "net" else "<slide_rs.Ensemble of 2 x "
+    assert text.startswith(whole)
     assert "recall_at_1" in text
 
 
@@ -128,6 +129,22 @@ def test_tune_saves_the_tables_that_it_found(
             assert isinstance(sampler, sr.samplers.LSH)
             assert sampler.n_active == found["n_active"]
             assert sampler.tables.n_tables == found["tables"]["n_tables"]
+
+
+def test_convert_refuses_names_of_what_it_does_not_write(
+    files: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "a.parquet"
+    assert main(["convert", files["data"], str(target)]) == 2
+    assert "a.parquet, wanted .npz, or the name of a text" in capfd.readouterr().err
+    assert not target.exists()
+
+
+def test_options_are_written_in_full(
+    files: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", files["data"], "--epoch", "1"]) == 2
+    assert "did you mean --epochs?" in capfd.readouterr().err
 
 
 def test_convert_goes_round(

@@ -304,3 +304,25 @@ def test_gradients_that_nobody_takes_are_told_of() -> None:
     net.zero_grad()
     with pytest.warns(UserWarning, match="grad='rows': found gradients that were dropped"):
         net(*batch(0)).backward()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        torch.optim.SparseAdam,
+        torch.optim.Adagrad,
+        torch.optim.SGD,
+        lambda p: torch.optim.SGD(p, momentum=0.9),
+    ],
+)
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_a_step_of_another_optimizer_is_refused_at_the_next_backward_pass(
+    other: Any, set_to_none: bool
+) -> None:
+    net = Net()
+    optimizer = other(list(net.head.parameters()))
+    net(*batch(0)).backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none)
+    with pytest.raises(RuntimeError, match="grad='rows': found a step of another optimiser"):
+        net(*batch(1)).backward()

@@ -356,7 +356,8 @@ class HeadState:
 
     def claim(self, updater: Callable[[RowGradients], None] | None) -> None:
         """Note that an optimiser takes gradients of rows: at once, if there is an `updater`."""
-        self._pending.claimed, self.updater = True, updater
+        self._pending.claimed = self._pending.owned = True
+        self.updater = updater
 
     def apply(
         self, moments: Any, optimizer: str, lr: float, t: int, gradients: list[RowGradients]

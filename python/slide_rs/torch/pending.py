@@ -30,6 +30,10 @@ RowGradients: TypeAlias = tuple[Features, tuple[Ids, Ids], Floats]
 
 #: Backward passes that nobody accumulates.
 MANY = 256
+_WANTED = (
+    "slide_rs.torch.SlideAdam applies gradients of rows, and a SlideLinear with grad='sparse' or "
+    "'dense' goes with other optimisers"
+)
 
 
 class Pending:
@@ -56,14 +60,23 @@ class Pending:
     def __init__(self, ledger: Tensor) -> None:
         #: Whether an optimiser takes them.
         self.claimed: bool = False
+        #: Whether one ever did.
+        self.owned: bool = False
         self._ledger = ledger
         self._found: list[RowGradients] = []
         self._mark: Tensor | None = None
         self._marked = 0
+        self._version = 0
         self._warned = False
 
     def put(self, weight: Tensor, gradients: RowGradients) -> None:
-        """Add what one backward pass found."""
+        """Add what one backward pass found.
+
+        Raises
+        ------
+        RuntimeError
+            If another optimiser has made a step, in which it saw none of what was found before.
+        """
         self._forget_zeroed(weight)
         self._found.append(gradients)
         self.claimed = False
@@ -76,7 +89,7 @@ class Pending:
                 tuple(weight.shape),
                 check_invariants=False,
             )
-            self._marked = self._mark._version
+            self._marked, self._version = self._mark._version, weight._version
             weight.grad = self._mark
 
     def taken(self, weight: Tensor, bias: Tensor | None) -> list[RowGradients]:
@@ -118,13 +131,12 @@ class Pending:
             return
         if weight.grad is None or (weight.grad is self._mark and not self._mark._nnz()):
             if self._found and not self.claimed:
+                if not self.owned and weight._version != self._version:
+                    raise RuntimeError(f"grad='rows': found a step of another optimiser, {_WANTED}")
                 self._warn("found gradients that were dropped and never used")
             self.drop(weight)
 
     def _warn(self, found: str) -> None:
         if not self._warned:
             self._warned = True
-            warn(
-                f"grad='rows': {found}; slide_rs.torch.SlideAdam applies them, and grad='sparse' "
-                "or 'dense' is for other optimisers"
-            )
+            warn(f"grad='rows': {found}; {_WANTED}")

@@ -76,8 +76,11 @@ def targets(found: Any, n_labels: int, rows: int, *, ignore_index: int = IGNORED
             found = found.numpy()
             if ignore_index != IGNORED:
                 found = np.where(found == ignore_index, IGNORED, found)
-    ready = labels.targets(found, n_labels, rows, name="target")
+    elif isinstance(found, list | tuple):
+        found = [row.tolist() if isinstance(row, Tensor) else row for row in found]
+    ready = labels.targets(found, n_labels, name="target")
     indptr, ids = (np.asarray(part, dtype=np.int64) for part in ready[:2])
+    _check_rows(len(indptr) - 1, rows)
     grades = torch.from_numpy(ready[2]) if len(ready) == 3 else None
     labelled = max(int(np.count_nonzero(np.diff(indptr))), 1)
     return Targets(torch.from_numpy(ids), torch.from_numpy(indptr), grades, torch.tensor(labelled))
@@ -90,11 +93,15 @@ def _check_tensor(found: Tensor) -> None:
         raise TypeError(f"target: found layout {found.layout}, wanted strided or sparse_csr")
 
 
+def _check_rows(found: int, rows: int) -> None:
+    if found != rows:
+        raise ValueError(f"target: found {found} rows, wanted the {rows} of input")
+
+
 def _classes(found: Tensor, n_labels: int, rows: int, ignore_index: int) -> Targets:
     if found.dtype != torch.int64:
         raise TypeError(f"target: found dtype {found.dtype}, wanted torch.int64 class ids")
-    if len(found) != rows:
-        raise ValueError(f"target: found {len(found)} rows, wanted the {rows} of input")
+    _check_rows(len(found), rows)
     present = found != ignore_index
     classes = found if ignore_index == IGNORED else torch.where(present, found, IGNORED)
     return Targets(classes, None, None, present.sum().clamp(min=1))

@@ -35,6 +35,8 @@ def run(arguments: Namespace) -> int:
         print(f"row {told['row']}, label {told['label']}")
         print(*(one["text"] for one in told["contributions"]), sep="\n")
         return 0
+    if isinstance(model, Ensemble):
+        print(model)
     print(members[0].summary())
     for i, member in enumerate(members):
         for layer in range(len(engine.hashed_layers(member))):
