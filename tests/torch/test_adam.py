@@ -326,3 +326,15 @@ def test_a_step_of_another_optimizer_is_refused_at_the_next_backward_pass(
     optimizer.zero_grad(set_to_none)
     with pytest.raises(RuntimeError, match="grad='rows': found a step of another optimiser"):
         net(*batch(1)).backward()
+
+
+@pytest.mark.parametrize("options", [{}, {"max_norm": 1.0}])
+def test_derivatives_that_are_none_are_refused_before_anything_is_changed(options: Any) -> None:
+    first, second = Net(), Net()
+    optimizer = SlideAdam([{"params": [*net.parameters()]} for net in (first, second)], **options)
+    before = [p.detach().clone() for net in (first, second) for p in net.parameters()]
+    (first(*batch(0)) + second(*batch(0)) * float("nan")).backward()
+    with pytest.raises(RuntimeError, match="found NaN or infinity among the derivatives"):
+        optimizer.step()
+    after = [p for net in (first, second) for p in net.parameters()]
+    assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True))

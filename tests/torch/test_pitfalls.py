@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from slide_rs import lsh, samplers
 from slide_rs.torch import SlideAdam, SlideLinear, storage
 from torch import Tensor, nn
+from torch.distributed import checkpoint as distributed
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -326,15 +327,84 @@ def test_7_a_state_dict_holds_weights_and_counts_only() -> None:
 
 
 def test_7_a_state_dict_goes_through_safetensors(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    head, other = SlideLinear(16, N), SlideLinear(16, N)
-    optimizer = SlideAdam(head.parameters())
-    head(torch.ones(1, 16), torch.tensor([3])).loss.backward()
-    optimizer.step()
-    save_file(head.state_dict(), tmp_path / "head.safetensors")
+    head, other = layer(), layer()
+    train(head, 1)
+    state = {name: part.contiguous() for name, part in head.state_dict().items()}
+    save_file(state, tmp_path / "head.safetensors")
     other.load_state_dict(load_file(tmp_path / "head.safetensors"))
     assert torch.equal(other.weight, head.weight)
     assert other._state.steps == 1
+
+
+def test_7_a_state_dict_is_read_into_the_place_of_another(tmp_path: Path) -> None:
+    head, other = layer(), layer()
+    train(head, 12)
+    distributed.save(head.state_dict(), checkpoint_id=tmp_path, no_dist=True)
+    state = other.state_dict()
+    distributed.load(state, checkpoint_id=tmp_path, no_dist=True)
+    other.load_state_dict(state)
+    assert torch.equal(other.weight, head.weight)
+    assert other._state.steps == 12
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"steps": 3}, torch.zeros(4, dtype=torch.uint8), torch.tensor(list(b'{"config": 1, "a": 2}'))],
+)
+def test_7_counts_that_are_none_are_refused_by_name(wrong: Any) -> None:
+    state = {**layer().state_dict(), "_extra_state": wrong}
+    with pytest.raises(ValueError, match="_extra_state: found"):
+        layer().load_state_dict(state)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("grad", ["dense", "sparse"])
+def test_7_saving_and_adding_up_gradients_are_no_steps(grad: str, fused: bool) -> None:
+    head, other = (
+        SlideLinear(32, N, sampler=samplers.Uniform(n_active=30), grad=grad) for _ in range(2)
+    )
+    other.load_state_dict(head.state_dict())
+    x, y = torch.ones(BATCH, 32), batch()[1]
+    losses = []
+    for module in (head, other):
+        optimizer = (
+            torch.optim.Adam(module.parameters(), fused=fused)
+            if grad == "dense"
+            else torch.optim.SparseAdam(module.parameters())
+        )
+        for _ in range(3):
+            optimizer.zero_grad()
+            first = module(x, y)
+            first.loss.backward()
+            second = module(x, y)
+            assert torch.equal(first.indices, second.indices)
+            second.loss.backward()
+            if module is other:
+                module.state_dict()
+            optimizer.step()
+        losses.append(module(x, y).loss.item())
+        assert module._state.steps == 3
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("grad", ["rows", "dense"])
+def test_7_a_copy_that_predicts_first_is_trained_afterwards(grad: str) -> None:
+    x, y = torch.ones(2, 16), torch.tensor([1, 2])
+    head = copy.deepcopy(SlideLinear(16, N, grad=grad))
+    with torch.inference_mode():
+        head.topk(x, 3)
+    head(x, y).loss.backward()
+    assert head.weight.grad is not None
+
+
+def test_7_a_frozen_copy_that_is_trained_later_keeps_no_rows_of_others() -> None:
+    head = layer().requires_grad_(False)
+    other = copy.deepcopy(head).requires_grad_()
+    x = batch()[0].requires_grad_()
+    torch.autograd.grad(other(x, batch()[1]).loss, x)
+    assert other._state.gradients() == []
+    other(*batch()).loss.backward()
+    assert len(other._state.gradients()) == 1
 
 
 def test_7_the_tables_of_another_optimizer_go_on_alike() -> None:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
@@ -174,6 +175,8 @@ class SlideAdam(torch.optim.Optimizer):  # type: ignore[misc, unused-ignore]
             owned = owners()
             parts = [(group, *_parts(group, owned)) for group in self.param_groups]
             rows = [[(head, head.gradients()) for head in heads] for _, heads, _ in parts]
+            for found in rows:
+                _check_finite(found)
             if self._max_norm is not None:
                 dense = [p.grad for _, _, others in parts for p in others]
                 _clip(self._max_norm, dense, [one for group in rows for one in group])
@@ -251,6 +254,7 @@ class SlideAdam(torch.optim.Optimizer):  # type: ignore[misc, unused-ignore]
                     "fused_backward: found a second backward pass before step(), wanted one; "
                     "gradients add up with fused_backward=False"
                 )
+            _check_finite([(head, [gradients])])
             used.append(True)
             for group in self.param_groups:
                 if any(p is head.weight for p in group["params"]):
@@ -281,6 +285,17 @@ def _check_dense(parameters: list[Any]) -> None:
             "SlideAdam: found a sparse gradient, wanted a dense one, or a SlideLinear with "
             "grad='rows'; torch.optim.SparseAdam takes sparse ones"
         )
+
+
+def _check_finite(heads: list[tuple[HeadState, list[RowGradients]]]) -> None:
+    """Refuse derivatives that are none before anything is changed."""
+    for _, gradients in heads:
+        for _, _, deltas in gradients:
+            if not np.isfinite(deltas).all():
+                raise RuntimeError(
+                    "SlideAdam: found NaN or infinity among the derivatives of the loss by the "
+                    "scores of a SlideLinear, wanted finite ones; nothing was changed"
+                )
 
 
 def _check_decay(group: dict[str, Any], heads: list[HeadState]) -> None:

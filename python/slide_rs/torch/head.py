@@ -23,6 +23,7 @@ from torch import Tensor
 from slide_rs._core import Head
 from slide_rs.torch import openmp, storage
 from slide_rs.torch.pending import Floats, Pending, RowGradients
+from slide_rs.torch.watch import Watch
 
 __all__ = ["HeadState", "at", "clock", "owners"]
 
@@ -94,9 +95,8 @@ class HeadState:
         self.ledger: Tensor = torch.zeros(2, dtype=torch.int64)
         self.weight: Tensor | None = None
         self.bias: Tensor | None = None
-        #: Whether gradients went to another optimiser since the weights were lent; fused steps of
-        #: PyTorch leave the versions of what they change as they are.
-        self.passed: bool = False
+        #: Tells of steps of other optimisers.
+        self.watch = Watch()
         #: Takes gradients at once, in the backward pass.
         self.updater: Callable[[RowGradients], None] | None = None
         self._config = dict(config)
@@ -132,9 +132,9 @@ class HeadState:
         # What changed since the last call is counted now, and not again.
         seen = () if self.weight is None else _stamp(self.weight, self.bias)
         same = self._arrays is not None and seen[::2] == self._seen[::2]
-        if same and (self.passed or seen != self._seen):
+        if same and self._differs(seen):
             self._changed()
-            self._seen, self.passed = seen, False
+            self._seen = seen
         # A run that goes on from here builds its tables anew; so does this one, to be the same.
         self.head.stale()
         return {
@@ -187,7 +187,8 @@ class HeadState:
         self.ledger.copy_(torch.tensor([steps, 0]))
         self._next_rebuild, self._interval = next_rebuild, interval
         # Weights that came with it are no step.
-        self._seen, self._arrays, self.passed = (), None, False
+        self._seen, self._arrays = (), None
+        self.watch.end()
         self.drop()
 
     def take(self, *, sparse: bool) -> None:
@@ -227,14 +228,19 @@ class HeadState:
         if threads > 1:
             openmp.pause()
         seen = _stamp(weight, bias)
-        # What a backward pass computes again belongs to the step that it is part of.
-        passed = self.passed and torch._C._current_graph_task_id() == -1
-        changed = self._arrays is None or seen != self._seen or passed
+        changed = self._arrays is None or self._differs(seen)
         if changed or self.apart:
-            self.passed = self.passed and not passed
             return self._lend_anew(weight, bias, seen, changed)
         assert self._arrays is not None
         return self._arrays
+
+    def _differs(self, seen: tuple[int, ...]) -> bool:
+        """Tell whether weights with this stamp are others than were seen last."""
+        if seen != self._seen:
+            return True
+        # What a backward pass computes again belongs to the step that it is part of.
+        again = torch._C._current_graph_task_id() != -1
+        return not again and self.weight is not None and self.watch.has_moved(self.weight)
 
     def _lend_anew(
         self, weight: Tensor, bias: Tensor | None, seen: tuple[int, ...], changed: bool
@@ -242,7 +248,6 @@ class HeadState:
         own = self.weight is not None and weight.data_ptr() == self.weight.data_ptr()
         if own and self.apart:
             return self._lend_copy(weight, bias, seen, changed)
-        places, columns = self.shape
         if own and self._seen and seen[::2] == self._seen[::2] and self._arrays is not None:
             arrays = self._arrays
             self._changed()
@@ -253,12 +258,7 @@ class HeadState:
             return self._arrays
         else:
             # A corner of other memory, however it is laid out, has something else around it.
-            room = storage.allocate(places, columns)
-            room[: weight.shape[0], : weight.shape[1]] = weight.detach()
-            biases = None
-            if bias is not None:
-                biases = storage.allocate(places)
-                biases[: len(bias)] = bias.detach()
+            room, biases = storage.copied(weight, bias, self.shape)
             arrays = room.numpy(), None if biases is None else biases.numpy()
             if not own or self.weight is None:
                 # Tensors of the moment, as of functional calls: nothing is remembered of them.
@@ -302,6 +302,7 @@ class HeadState:
 
     def _changed(self) -> None:
         """Take note of weights that changed behind the back of the head."""
+        self.watch.end()
         if self.rows:
             self.head.stale()
             return

@@ -232,6 +232,9 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
             )
         if torch.compiler.is_compiling():
             return
+        if self._state.weight is self.weight:
+            # One that was frozen may be trained by now.
+            self._state.bind(self.weight, self.bias)
         computed = not isinstance(self.weight, nn.Parameter) and self.weight.requires_grad
         if computed and self.grad == "rows" and torch.is_grad_enabled():
             raise RuntimeError(
@@ -295,9 +298,15 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
 
     def set_extra_state(self, state: Tensor) -> None:
         """Go on from the steps of a ``state_dict``; sampler and seed stay those of this layer."""
-        told = json.loads(bytes(state.tolist()))
-        del told["config"]
-        self._state.resume(**told)
+        try:
+            told = json.loads(bytes(state.tolist()))
+            del told["config"]
+            self._state.resume(**told)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"_extra_state: found {type(state).__name__} that no SlideLinear of this version "
+                f"saved, wanted bytes with counts ({error})"
+            ) from error
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *others: Any) -> None:
         # What a linear layer saved says nothing of steps.
@@ -344,4 +353,6 @@ class SlideLinear(nn.Module):  # type: ignore[misc, unused-ignore]
 
 
 def _as_bytes(document: Any) -> Tensor:
-    return torch.tensor(list(json.dumps(document).encode()), dtype=torch.uint8)
+    text = json.dumps(document).encode()
+    # Of one length whatever was counted, so that a state may be read into the place of another.
+    return torch.tensor(list(text.ljust(-(-len(text) // 1024) * 1024)), dtype=torch.uint8)

@@ -196,7 +196,8 @@ def _backward(
         _put(state, (x, x_indptr, x_indices), indptr, indices, total, compiled)
         ledger[1] += 1
         total = x.new_empty(0)
-    state.passed |= not state.rows
+    if not state.rows:
+        state.watch.begin(weight, indices, total)
     return d_x, total
 
 

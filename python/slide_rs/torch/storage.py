@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["ALIGNMENT", "allocate", "is_laid_out", "is_room", "lent", "stride"]
+__all__ = ["ALIGNMENT", "allocate", "copied", "is_laid_out", "is_room", "lent", "stride"]
 
 #: Bytes, a line of the cache and the widest vector.
 ALIGNMENT = 64
@@ -62,6 +62,28 @@ def allocate(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     room = torch.zeros(size + ALIGNMENT, dtype=torch.uint8, device="cpu")
     start = -room.data_ptr() % ALIGNMENT
     return room[start : start + size].view(dtype).view(shape)
+
+
+def copied(
+    weight: Tensor, bias: Tensor | None, shape: tuple[int, int]
+) -> tuple[Tensor, Tensor | None]:
+    """Return memory of this shape, and of as many biases, whose corners hold the parameters.
+
+    Examples
+    --------
+    >>> room, biases = copied(torch.ones(2, 3), None, (4, 16))
+    >>> room.sum(), biases
+    (tensor(6.), None)
+    """
+    # A parameter may come to lie in it, which is to be trained after a prediction too.
+    with torch.inference_mode(False), torch.no_grad():
+        room = allocate(*shape)
+        room[: weight.shape[0], : weight.shape[1]] = weight.detach()
+        biases = None
+        if bias is not None:
+            biases = allocate(shape[0])
+            biases[: len(bias)] = bias.detach()
+    return room, biases
 
 
 def is_laid_out(tensor: Tensor, shape: tuple[int, ...]) -> bool:
