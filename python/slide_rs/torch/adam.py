@@ -294,7 +294,7 @@ def _check_finite(heads: list[tuple[HeadState, list[RowGradients]]]) -> None:
             if not np.isfinite(deltas).all():
                 raise RuntimeError(
                     "SlideAdam: found NaN or infinity among the derivatives of the loss by the "
-                    "scores of a SlideLinear, wanted finite ones; nothing was changed"
+                    "scores of a SlideLinear, wanted finite ones"
                 )
 
 

@@ -19,8 +19,6 @@ __all__ = ["pause"]
 
 #: ``omp_pause_soft``: what the threads of a program know stays (OpenMP 5.0, section 3.2.44).
 _SOFT = 1
-
-
 #: Processes whose threads of OpenMP are those of a parent, which are not there.
 _forked: set[int] = set()
 
