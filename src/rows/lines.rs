@@ -3,6 +3,12 @@
 //! Both are read at random, and a layer is larger than what the address translation of a
 //! processor covers in pages of 4 KiB; so large memory asks for huge pages. That is a wish: where
 //! the system has none, or is no Unix, ordinary memory serves as well.
+//!
+//! The optimiser walks through weights and moments side by side. Mapped memory begins with a page,
+//! often with a huge one; then equal rows of two arrays would meet in one set of every cache and
+//! in one bank of the memory, and drive each other out. So each array begins elsewhere in its map.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
 use memmap2::MmapMut;
@@ -17,11 +23,21 @@ const LARGE: usize = 8 << 20;
 const HUGE: usize = 2 << 20;
 const SMALL: usize = 4 << 10;
 
+/// Lines from the start of one map to that of the next: five pages, and a quarter of one and a line.
+const STAGGER: usize = 337;
+
+/// After so many maps the first start comes again: room for all arrays of a few layers.
+const STARTS: usize = 16;
+
+/// How many maps there were. Where memory lies is of no consequence for what is computed.
+static MAPS: AtomicUsize = AtomicUsize::new(0);
+
 /// Lines of zeros, to begin with, or those that somebody else owns.
 #[derive(Debug)]
 pub(crate) enum Lines<'m> {
     Small(Vec<Line>),
-    Large(MmapMut),
+    /// Pages, and how many of their first lines are left out.
+    Large(MmapMut, usize),
     Lent(&'m mut [Line]),
 }
 
@@ -29,12 +45,13 @@ impl<'m> Lines<'m> {
     /// `n` lines.
     pub(super) fn zeros(n: usize) -> Self {
         let bytes = n * size_of::<Line>();
-        if bytes >= LARGE
-            && let Ok(mut pages) = MmapMut::map_anon(bytes)
-        {
-            wish_for_huge(&pages);
-            touch(&mut pages);
-            return Self::Large(pages);
+        if bytes >= LARGE {
+            let start = MAPS.fetch_add(1, Ordering::Relaxed) % STARTS * STAGGER;
+            if let Ok(mut pages) = MmapMut::map_anon(bytes + start * size_of::<Line>()) {
+                wish_for_huge(&pages);
+                touch(&mut pages);
+                return Self::Large(pages, start);
+            }
         }
         Self::Small(vec![Line::zeroed(); n])
     }
@@ -67,7 +84,7 @@ impl<'m> Lines<'m> {
     pub(super) fn as_slice(&self) -> &[Line] {
         match self {
             Self::Small(lines) => lines,
-            Self::Large(pages) => cast_slice(pages),
+            Self::Large(pages, start) => &cast_slice(pages)[*start..],
             Self::Lent(lines) => lines,
         }
     }
@@ -75,7 +92,7 @@ impl<'m> Lines<'m> {
     pub(super) fn as_mut_slice(&mut self) -> &mut [Line] {
         match self {
             Self::Small(lines) => lines,
-            Self::Large(pages) => cast_slice_mut(pages),
+            Self::Large(pages, start) => &mut cast_slice_mut(pages)[*start..],
             Self::Lent(lines) => lines,
         }
     }
@@ -120,5 +137,13 @@ mod tests {
             assert_eq!(lines.clone().as_slice()[n - 1].0[3], 7.0);
             assert_eq!(lines.as_slice().as_ptr() as usize % 64, 0);
         }
+    }
+
+    #[test]
+    fn large_memory_that_is_made_in_turn_begins_elsewhere_in_a_page() {
+        let maps = [(); 3].map(|()| Lines::zeros(LARGE / size_of::<Line>()));
+        let mut starts = maps.each_ref().map(|lines| lines.as_slice().as_ptr() as usize % SMALL);
+        starts.sort_unstable();
+        assert!(starts.is_sorted_by(|a, b| a < b), "{starts:?}");
     }
 }
