@@ -83,9 +83,9 @@ impl UpdateScratch {
                     let mut squares = [0.0; 2];
                     for (_, samples, coefs) in touched.iter() {
                         if let BatchInputs::Dense(inputs) = inputs {
-                            gradient.fill(0.0);
-                            (kernels.axpy_rows)(inputs.as_slice(), samples, coefs, gradient);
-                            squares[0] += f64::from((kernels.dot)(gradient, gradient));
+                            let square =
+                                (kernels.sum_rows)(inputs.as_slice(), samples, coefs, gradient);
+                            squares[0] += f64::from(square);
                         } else {
                             for (&sample, &coef) in samples.iter().zip(coefs) {
                                 sum.add(coef, inputs.sparse(sample));
@@ -222,6 +222,7 @@ impl Target<'_, '_> {
             watch.lap(Phase::Transpose);
             let mut coming = touched.iter().map(|(local, ..)| local);
             coming.by_ref().take(AHEAD).for_each(|local| weights.prefetch(kernels, local));
+            let mut soon = touched.iter().map(|(_, samples, _)| samples).skip(1);
             sums.with(|Sums { gradient, columns: sum, places, bias_gradients }| {
                 places.clear();
                 bias_gradients.clear();
@@ -230,9 +231,12 @@ impl Target<'_, '_> {
                         weights.prefetch(kernels, coming);
                     }
                     if let BatchInputs::Dense(inputs) = inputs {
-                        gradient.fill(0.0);
-                        (kernels.axpy_rows)(inputs.as_slice(), samples, coefs, gradient);
-                        weights.update(kernels, update, local, gradient);
+                        for &sample in soon.next().unwrap_or_default() {
+                            (kernels.prefetch)(inputs.row(sample as usize));
+                        }
+                        let square =
+                            (kernels.sum_rows)(inputs.as_slice(), samples, coefs, gradient);
+                        weights.update_of(kernels, update, local, (gradient, Some(square)));
                     } else {
                         for (&sample, &coef) in samples.iter().zip(coefs) {
                             sum.add(coef, inputs.sparse(sample));

@@ -92,13 +92,14 @@ impl Adam {
         }
     }
 
-    /// Changes a row that has seen `seen` steps by its gradient.
+    /// Changes a row that has seen `seen` steps by its gradient, which may come with the sum of its
+    /// squares.
     pub(super) fn change(
         &self,
         kernels: &Kernels,
         (update, seen): (&Update, u32),
         row: &mut Stored<'_>,
-        g: &[f32],
+        g: (&[f32], Option<f32>),
     ) {
         if self.is_dense() {
             let last = update.history.now().saturating_sub(1);

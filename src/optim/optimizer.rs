@@ -42,6 +42,11 @@ impl Update {
         update
     }
 
+    /// Whether gradients are clipped.
+    pub(super) const fn clips(&self) -> bool {
+        self.clip.value.is_some() || self.clip.norm.is_some()
+    }
+
     fn idle(config: &OptimizerConfig, clip: ClipConfig) -> Self {
         let rule = match *config {
             OptimizerConfig::Adam { beta1, beta2, eps, weight_decay, mode, .. } => {

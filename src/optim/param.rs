@@ -242,10 +242,23 @@ impl ParamShard<'_> {
         local: usize,
         gradient: &mut [f32],
     ) {
+        self.update_of(kernels, update, local, (gradient, None));
+    }
+
+    /// The same where the sum of the squares of the gradient may be known already.
+    pub(crate) fn update_of(
+        &mut self,
+        kernels: &Kernels,
+        update: &Update,
+        local: usize,
+        (gradient, square): (&mut [f32], Option<f32>),
+    ) {
+        let square = if update.clips() { None } else { square };
         clip(kernels, &update.clip, gradient);
         match &update.rule {
             Rule::Adam(adam) => {
                 let seen = self.stamp(update, local);
+                let gradient = (&*gradient, square);
                 adam.change(kernels, (update, seen), &mut self.stored(local), gradient);
             }
             Rule::Sgd(_) => self.each_stretch(kernels, update, local, &Row::new(update), gradient),
@@ -292,8 +305,7 @@ impl ParamShard<'_> {
         locals: &[u32],
         gradients: &mut [f32],
     ) {
-        let clips = update.clip.value.is_some() || update.clip.norm.is_some();
-        if clips || !self.stamps.is_empty() || !self.of_rows.is_empty() {
+        if update.clips() || !self.stamps.is_empty() || !self.of_rows.is_empty() {
             for (&local, gradient) in locals.iter().zip(gradients.chunks_mut(1)) {
                 self.update(kernels, update, local as usize, gradient);
             }

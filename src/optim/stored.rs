@@ -19,17 +19,24 @@ pub(super) struct Stored<'a> {
 }
 
 impl Stored<'_> {
-    /// One step of Adam, number `t`, by the gradient `g`; by zeros without one.
-    pub(super) fn change(&mut self, kernels: &Kernels, step: &AdamStep, t: u64, g: Option<&[f32]>) {
+    /// One step of Adam, number `t`, by the gradient `g`, which may come with the sum of its squares;
+    /// by zeros without one.
+    pub(super) fn change(
+        &mut self,
+        kernels: &Kernels,
+        step: &AdamStep,
+        t: u64,
+        g: Option<(&[f32], Option<f32>)>,
+    ) {
         /// As many zeros as are needed at a time.
         const ZEROS: [f32; Numbers::STRETCH] = [0.0; Numbers::STRETCH];
         let width = self.width as f32;
         let of_row = self.v_of_row.as_deref_mut().map(|v| {
-            let square = g.map_or(0.0, |g| (kernels.dot)(g, g) / width);
-            step.of_row(v, square)
+            let square = g.map_or(0.0, |(g, square)| square.unwrap_or_else(|| (kernels.dot)(g, g)));
+            step.of_row(v, square / width)
         });
         let key = if self.rounds() { keys(t, self.id).next_u64() } else { 0 };
-        let Some(g) = g else {
+        let Some((g, _)) = g else {
             for first in (0..self.w.len()).step_by(ZEROS.len()) {
                 let g = &ZEROS[..ZEROS.len().min(self.w.len() - first)];
                 self.change_part(kernels, (step, of_row.as_ref()), (key, first), g);

@@ -118,13 +118,46 @@ pub(super) fn axpy_rows<I: Isa, E: Element>(
         };
     }
     if !tail.is_empty() {
-        let mut acc = isa.load(&padded(tail));
-        for (&row, &coef) in rows.iter().zip(coefs) {
-            let (_, row_tail) = row_of(weights, row, width).as_chunks::<LANES>();
-            acc = isa.mul_add(isa.splat(coef), E::load(isa, &padded(row_tail)), acc);
-        }
-        store_tail(isa, tail, acc);
+        let sum = terms.add_to_tail(isa, isa.load(&padded(tail)));
+        store_tail(isa, tail, sum);
     }
+}
+
+#[inline(always)]
+pub(super) fn sum_rows<I: Isa>(
+    isa: I,
+    weights: &[f32],
+    rows: &[u32],
+    coefs: &[f32],
+    y: &mut [f32],
+) -> f32 {
+    assert_eq!(rows.len(), coefs.len(), "one coefficient for every row");
+    let width = y.len();
+    let (chunks, tail) = y.as_chunks_mut::<LANES>();
+    let (blocks, rest) = chunks.as_chunks_mut::<4>();
+    let terms = Terms { weights, rows, coefs, width };
+    let mut squares = [isa.splat(0.0); 4];
+    let mut at = 0;
+    for block in blocks {
+        let sums = terms.sum::<I, 4>(isa, at);
+        for i in 0..4 {
+            isa.store(&mut block[i], sums[i]);
+            squares[i] = isa.mul_add(sums[i], sums[i], squares[i]);
+        }
+        at += 4;
+    }
+    for chunk in rest {
+        let [sum] = terms.sum(isa, at);
+        isa.store(chunk, sum);
+        squares[0] = isa.mul_add(sum, sum, squares[0]);
+        at += 1;
+    }
+    if !tail.is_empty() {
+        let sum = terms.add_to_tail(isa, isa.splat(0.0));
+        store_tail(isa, tail, sum);
+        squares[1] = isa.mul_add(sum, sum, squares[1]);
+    }
+    isa.sum(isa.add(isa.add(squares[0], squares[1]), isa.add(squares[2], squares[3])))
 }
 
 /// `coefs[k] * weights[rows[k]]`, to be summed over k.
@@ -163,6 +196,29 @@ impl<E: Element> Terms<'_, E> {
             isa.store(&mut panel[i], acc[i]);
         }
         P
+    }
+
+    /// The sums of the terms' chunks from number `at` on.
+    #[inline(always)]
+    fn sum<I: Isa, const P: usize>(&self, isa: I, at: usize) -> [I::V; P] {
+        let mut acc = [isa.splat(0.0); P];
+        for (&row, &coef) in self.rows.iter().zip(self.coefs) {
+            let (chunks, coef) = (&self.chunks(row)[at..][..P], isa.splat(coef));
+            for i in 0..P {
+                acc[i] = isa.mul_add(coef, E::load(isa, &chunks[i]), acc[i]);
+            }
+        }
+        acc
+    }
+
+    /// Adds what the terms have behind their last whole vector.
+    #[inline(always)]
+    fn add_to_tail<I: Isa>(&self, isa: I, mut acc: I::V) -> I::V {
+        for (&row, &coef) in self.rows.iter().zip(self.coefs) {
+            let (_, tail) = row_of(self.weights, row, self.width).as_chunks::<LANES>();
+            acc = isa.mul_add(isa.splat(coef), E::load(isa, &padded(tail)), acc);
+        }
+        acc
     }
 
     /// The whole vectors of one row.

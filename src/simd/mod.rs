@@ -37,6 +37,7 @@ pub(crate) use element::dice;
 pub use hadamard::{Codes, Hadamard, Line};
 pub use signatures::{
     AxpyColumns, AxpyRows, DotColumns, DotRows, Gemm, GemmRows, Momentum, MomentumStep, Products,
+    SumRows,
 };
 
 use columns::Lanes;
@@ -124,6 +125,9 @@ pub struct Kernels {
     pub axpy_rows: AxpyRows,
     /// The same of rows of halves.
     pub axpy_rows_bf16: AxpyRows<Bf16>,
+    /// `y = sum over k of coefs[k] * weights[rows[k]]` for a few rows that are in the cache, with the
+    /// bits of [`Kernels::axpy_rows`] on zeros; returns `y . y` with the bits of [`Kernels::dot`].
+    pub sum_rows: SumRows,
     /// `out[k]`: the sum over j of `values[j]` times the entry at `columns[j]` of the row
     /// `rows[k]`, where `weights` comes with the length of its rows. The value of one entry does
     /// not depend on the other rows asked for.

@@ -17,6 +17,9 @@ pub type DotRows<E = f32> = fn(weights: &[E], rows: &[u32], x: &[f32], out: &mut
 /// The signature of [`super::Kernels::axpy_rows`].
 pub type AxpyRows<E = f32> = fn(weights: &[E], rows: &[u32], coefs: &[f32], y: &mut [f32]);
 
+/// The signature of [`super::Kernels::sum_rows`].
+pub type SumRows = fn(weights: &[f32], rows: &[u32], coefs: &[f32], y: &mut [f32]) -> f32;
+
 /// The signature of [`super::Kernels::dot_columns`].
 pub type DotColumns<E = f32> =
     fn(weights: (&[E], usize), rows: &[u32], columns: &[u32], values: &[f32], out: &mut [f32]);

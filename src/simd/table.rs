@@ -29,6 +29,12 @@ macro_rules! table {
                 coefs: &[f32],
                 y: &mut [f32]
             )),
+            sum_rows: $entry!(kernels::sum_rows(
+                weights: &[f32],
+                rows: &[u32],
+                coefs: &[f32],
+                y: &mut [f32]
+            ) -> f32),
             dot_columns: $entry!(columns::dot_columns(
                 weights: (&[f32], usize),
                 rows: &[u32],

@@ -75,6 +75,8 @@ fn a_row_out_of_range_panics_on_every_isa() {
         assert!(std::panic::catch_unwind(dot).is_err(), "{}", kernels.name);
         let axpy = || (kernels.axpy_rows)(&[0.0; 32], &[0, 2], &[0.0; 2], &mut [0.0; 16]);
         assert!(std::panic::catch_unwind(axpy).is_err(), "{}", kernels.name);
+        let sum = || (kernels.sum_rows)(&[0.0; 32], &[0, 2], &[0.0; 2], &mut [0.0; 16]);
+        assert!(std::panic::catch_unwind(sum).is_err(), "{}", kernels.name);
     }
 }
 

@@ -31,6 +31,24 @@ fn rows_of_halves_give_the_bits_of_the_same_rows_of_floats_on_every_isa() {
 }
 
 #[test]
+fn sum_rows_has_the_bits_of_axpy_rows_on_zeros_and_of_dot_on_every_isa() {
+    for kernels in Kernels::available() {
+        for width in 0..200 {
+            for rows in [&[][..], &[4], &[2, 0], &[3, 1, 1, 4, 0]] {
+                let (weights, coefs) = (noise(1, 5 * width), noise(2, rows.len()));
+                let what = format!("{} {} rows of {width}", kernels.name, rows.len());
+                let (mut sum, mut expected) = (vec![f32::NAN; width], vec![0.0; width]);
+                let square = (kernels.sum_rows)(&weights, rows, &coefs, &mut sum);
+                (kernels.axpy_rows)(&weights, rows, &coefs, &mut expected);
+                assert_eq!(bits(&sum), bits(&expected), "{what}");
+                let expected = (kernels.dot)(&expected, &expected);
+                assert_eq!(square.to_bits(), expected.to_bits(), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
 fn products_have_the_bits_of_dot_rows_on_every_isa() {
     for kernels in Kernels::available() {
         for width in [16, 32, 48, 128, 208] {
