@@ -70,7 +70,7 @@ pub(super) fn update(
         let least = TASK.div_ceil(groups.len() * stride);
         let shards = weights.shards_mut().into_par_iter().with_min_len(least).enumerate();
         shards.for_each(|(shard, mut weights)| {
-            sums.with(|Sums { gradient, .. }| {
+            sums.with(|Sums { gradients: [gradient, _], .. }| {
                 for (local, group) in (first / GROUP..).zip(groups) {
                     if group.touched.get(shard) == Some(&true) {
                         // The optimiser may clip it.

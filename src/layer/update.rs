@@ -8,10 +8,10 @@
 use rayon::prelude::*;
 
 use crate::hogwild::SharedSums;
-use crate::optim::{Param, Update};
+use crate::optim::{Param, ParamShard, Update};
 use crate::per_thread::PerThread;
 use crate::phases::{Phase, Phases, Stopwatch};
-use crate::rows::SHARDS;
+use crate::rows::{Matrix, SHARDS};
 use crate::simd::Kernels;
 use crate::touched::{Edges, Touched};
 
@@ -53,12 +53,14 @@ impl UpdateScratch {
     /// differs from step to step.
     pub(super) fn make_room(&mut self, stride: usize, sparse: bool) {
         self.sums.ensure(Sums::default);
-        for Sums { gradient, columns, .. } in self.sums.all_mut() {
+        for Sums { gradients, columns, .. } in self.sums.all_mut() {
             if sparse {
                 columns.make_room(stride);
             } else {
-                gradient.clear();
-                gradient.resize(stride, 0.0);
+                for gradient in gradients {
+                    gradient.clear();
+                    gradient.resize(stride, 0.0);
+                }
             }
         }
     }
@@ -79,7 +81,7 @@ impl UpdateScratch {
         let of_shards: Vec<[f64; 2]> = tasks
             .map(|(shard, (touched, _))| {
                 touched.gather(shard, parts());
-                sums.with(|Sums { gradient, columns: sum, .. }| {
+                sums.with(|Sums { gradients: [gradient, _], columns: sum, .. }| {
                     let mut squares = [0.0; 2];
                     for (_, samples, coefs) in touched.iter() {
                         if let BatchInputs::Dense(inputs) = inputs {
@@ -114,10 +116,11 @@ impl UpdateScratch {
     }
 }
 
-/// The gradient of a row, with dense inputs or with sparse ones.
+/// The gradients of rows, with dense inputs or with sparse ones.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
-    pub(super) gradient: Vec<f32>,
+    /// Of one row and of the next.
+    pub(super) gradients: [Vec<f32>; 2],
     columns: ColumnSum,
     /// Places of the rows of a shard that were changed, and the gradients of their biases.
     places: Vec<u32>,
@@ -167,26 +170,28 @@ impl Target<'_, '_> {
         let tasks = weights.zip(bias).zip(moved).enumerate();
         let room = &scratch.sums;
         tasks.for_each(|(shard, ((mut weights, mut bias), mut moved))| {
-            room.with(|Sums { gradient, columns: ColumnSum { columns, .. }, .. }| {
-                let mut from = 0;
-                while let Some((local, coefs)) = sums.take(shard, from, gradient) {
-                    if matches!(inputs, BatchInputs::Sparse { .. }) {
-                        let present = (0..).zip(&*gradient).filter(|(_, x)| **x != 0.0);
-                        columns.extend(present.map(|(column, _)| column));
-                        weights.update_columns(kernels, update, local, columns, gradient);
-                        columns.clear();
-                    } else {
-                        weights.update(kernels, update, local, gradient);
+            room.with(
+                |Sums { gradients: [gradient, _], columns: ColumnSum { columns, .. }, .. }| {
+                    let mut from = 0;
+                    while let Some((local, coefs)) = sums.take(shard, from, gradient) {
+                        if matches!(inputs, BatchInputs::Sparse { .. }) {
+                            let present = (0..).zip(&*gradient).filter(|(_, x)| **x != 0.0);
+                            columns.extend(present.map(|(column, _)| column));
+                            weights.update_columns(kernels, update, local, columns, gradient);
+                            columns.clear();
+                        } else {
+                            weights.update(kernels, update, local, gradient);
+                        }
+                        if let Some(bias) = &mut bias {
+                            bias.update(kernels, update, local, &mut [coefs]);
+                        }
+                        if let Some(moved) = &mut moved {
+                            moved[local] = true;
+                        }
+                        from = local + 1;
                     }
-                    if let Some(bias) = &mut bias {
-                        bias.update(kernels, update, local, &mut [coefs]);
-                    }
-                    if let Some(moved) = &mut moved {
-                        moved[local] = true;
-                    }
-                    from = local + 1;
-                }
-            });
+                },
+            );
         });
     }
 
@@ -220,24 +225,11 @@ impl Target<'_, '_> {
                 return;
             }
             watch.lap(Phase::Transpose);
-            let mut coming = touched.iter().map(|(local, ..)| local);
-            coming.by_ref().take(AHEAD).for_each(|local| weights.prefetch(kernels, local));
-            let mut soon = touched.iter().map(|(_, samples, _)| samples).skip(1);
-            sums.with(|Sums { gradient, columns: sum, places, bias_gradients }| {
-                places.clear();
-                bias_gradients.clear();
-                for (local, samples, coefs) in touched.iter() {
-                    if let Some(coming) = coming.next() {
-                        weights.prefetch(kernels, coming);
-                    }
-                    if let BatchInputs::Dense(inputs) = inputs {
-                        for &sample in soon.next().unwrap_or_default() {
-                            (kernels.prefetch)(inputs.row(sample as usize));
-                        }
-                        let square =
-                            (kernels.sum_rows)(inputs.as_slice(), samples, coefs, gradient);
-                        weights.update_of(kernels, update, local, (gradient, Some(square)));
-                    } else {
+            sums.with(|Sums { gradients, columns: sum, places, bias_gradients }| {
+                if let BatchInputs::Dense(inputs) = inputs {
+                    change_rows(&mut weights, (kernels, update), touched, inputs, gradients);
+                } else {
+                    for (local, samples, coefs) in touched.iter() {
                         for (&sample, &coef) in samples.iter().zip(coefs) {
                             sum.add(coef, inputs.sparse(sample));
                         }
@@ -245,20 +237,57 @@ impl Target<'_, '_> {
                         weights.update_columns(kernels, update, local, columns, floats);
                         sum.clear();
                     }
-                    places.push(local as u32);
-                    bias_gradients.push(coefs.iter().sum());
-                    if let Some(moved) = &mut moved {
-                        moved[local] = true;
-                    }
                 }
+                places.clear();
+                places.extend(touched.iter().map(|(local, ..)| local as u32));
                 watch.phases.rows_updated += places.len() as u64;
+                if let Some(moved) = &mut moved {
+                    places.iter().for_each(|&local| moved[local as usize] = true);
+                }
                 if let Some(bias) = &mut bias {
+                    bias_gradients.clear();
+                    bias_gradients
+                        .extend(touched.iter().map(|(.., coefs)| coefs.iter().sum::<f32>()));
                     bias.update_numbers(kernels, update, places, bias_gradients);
                 }
             });
             watch.lap(Phase::Update);
             *spent = watch.take();
         });
+    }
+}
+
+/// Changes the rows of a shard by sums of dense inputs.
+///
+/// The gradient of a row is summed before the row ahead of it changes, in the other of two places:
+/// its squares are known by the time that they are needed, and what is asked for has come.
+fn change_rows(
+    weights: &mut ParamShard<'_>,
+    (kernels, update): (&Kernels, &Update),
+    touched: &Touched,
+    inputs: &Matrix,
+    [gradient, before]: &mut [Vec<f32>; 2],
+) {
+    let (mut gradient, mut before) = (&mut gradient[..], &mut before[..]);
+    let mut coming = touched.iter().map(|(local, ..)| local);
+    coming.by_ref().take(AHEAD).for_each(|local| weights.prefetch(kernels, local));
+    let mut soon = touched.iter().map(|(_, samples, _)| samples).skip(1);
+    let mut last = None;
+    for (local, samples, coefs) in touched.iter() {
+        if let Some(coming) = coming.next() {
+            weights.prefetch(kernels, coming);
+        }
+        for &sample in soon.next().unwrap_or_default() {
+            (kernels.prefetch)(inputs.row(sample as usize));
+        }
+        let square = (kernels.sum_rows)(inputs.as_slice(), samples, coefs, gradient);
+        if let Some((local, square)) = last.replace((local, square)) {
+            weights.update_of(kernels, update, local, (before, Some(square)));
+        }
+        std::mem::swap(&mut gradient, &mut before);
+    }
+    if let Some((local, square)) = last {
+        weights.update_of(kernels, update, local, (before, Some(square)));
     }
 }
 

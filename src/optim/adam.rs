@@ -64,6 +64,7 @@ impl Adam {
     }
 
     /// The constants of the step `update` on a row that has seen `seen` steps.
+    #[inline]
     fn step_on(&self, update: &Update, seen: u32) -> AdamStep {
         let mut step = self.step;
         if !self.is_dense() && self.weight_decay > 0.0 {
@@ -94,6 +95,7 @@ impl Adam {
 
     /// Changes a row that has seen `seen` steps by its gradient, which may come with the sum of its
     /// squares.
+    #[inline]
     pub(super) fn change(
         &self,
         kernels: &Kernels,

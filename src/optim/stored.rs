@@ -21,6 +21,7 @@ pub(super) struct Stored<'a> {
 impl Stored<'_> {
     /// One step of Adam, number `t`, by the gradient `g`, which may come with the sum of its squares;
     /// by zeros without one.
+    #[inline]
     pub(super) fn change(
         &mut self,
         kernels: &Kernels,
@@ -47,6 +48,7 @@ impl Stored<'_> {
     }
 
     /// Changes the entries from place `first` on, as many as there are gradients.
+    #[inline]
     fn change_part(
         &mut self,
         kernels: &Kernels,

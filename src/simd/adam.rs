@@ -88,8 +88,9 @@ pub(super) fn entries<I: Words, W: Element, M: Element>(
     v: &mut [M],
     g: &[f32],
 ) {
-    let lengths = [w.len(), m.len(), v.len()];
-    assert_eq!(lengths, [g.len(); 3], "weights and means as long as the gradient");
+    let fits = |length: usize| length == g.len();
+    let fit = fits(w.len()) && fits(m.len()) && fits(v.len());
+    assert!(fit, "weights and means as long as the gradient");
     let (w_chunks, w_tail) = w.as_chunks_mut::<LANES>();
     let (m_chunks, m_tail) = m.as_chunks_mut::<LANES>();
     let (v_chunks, v_tail) = v.as_chunks_mut::<LANES>();
@@ -140,7 +141,8 @@ pub(super) fn row<I: Words, W: Element, M: Element>(
     m: &mut [M],
     g: &[f32],
 ) {
-    assert_eq!([w.len(), m.len()], [g.len(); 2], "weights and means as long as the gradient");
+    // One by one: an array of lengths would be stored, and loaded as a vector before it is there.
+    assert!(w.len() == g.len() && m.len() == g.len(), "weights and means as long as the gradient");
     let (w_chunks, w_tail) = w.as_chunks_mut::<LANES>();
     let (m_chunks, m_tail) = m.as_chunks_mut::<LANES>();
     let (g_chunks, g_tail) = g.as_chunks::<LANES>();

@@ -27,7 +27,8 @@ use super::{Bf16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, p
 /// To the nearest integer, halves to the even one.
 const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
 
-/// Proof of AVX-512F.
+/// Proof of AVX-512F, of its words of 16 bits (BW) and of its shorter vectors (VL), which the compiler
+/// needs to keep masks where halves are stored.
 #[derive(Clone, Copy)]
 struct Avx512(());
 
@@ -343,7 +344,7 @@ macro_rules! with_features {
 /// One entry of the AVX-512 table.
 macro_rules! avx512 {
     ($module:ident::$kernel:ident $($signature:tt)*) => {
-        with_features!("avx512f", Avx512(()), $module::$kernel, $($signature)*)
+        with_features!("avx512f,avx512bw,avx512vl", Avx512(()), $module::$kernel, $($signature)*)
     };
 }
 
@@ -356,7 +357,10 @@ macro_rules! avx2 {
 
 /// The AVX-512 kernels, if this CPU has them.
 pub(super) fn avx512() -> Option<Kernels> {
-    is_x86_feature_detected!("avx512f").then(|| table!("avx512", avx512))
+    let present = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl");
+    present.then(|| table!("avx512", avx512))
 }
 
 /// The AVX2 kernels, if this CPU has them.
