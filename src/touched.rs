@@ -8,7 +8,9 @@
 
 mod edges;
 
-pub use edges::Edges;
+pub use edges::{Edge, Edges};
+
+use edges::Bundle;
 
 /// Items that are cheap to have room for: in a layer of few rows, one neuron that comes to be active
 /// in every sample may double the edges of its shard.
@@ -23,16 +25,32 @@ pub(crate) fn make_room<T>(items: &mut Vec<T>, needed: usize) -> &mut Vec<T> {
     items
 }
 
+/// What came from a part: an edge, or the edges of a row to all samples of a block.
+#[derive(Clone, Copy, Debug, Default)]
+struct Item {
+    /// The row's place in the shard.
+    local: u32,
+    /// The only sample, or the first.
+    sample: u32,
+    /// How many samples the block has; 0 of an edge.
+    n: u32,
+    /// The bits of the coefficient of an edge; where those of a block start.
+    coef: u32,
+}
+
+impl From<Edge> for Item {
+    fn from(Edge { local, sample, coef }: Edge) -> Self {
+        Self { local, sample, n: 0, coef: coef.to_bits() }
+    }
+}
+
 /// The edges of one shard, row after row.
 #[derive(Clone, Debug, Default)]
 pub struct Touched {
-    keys: Vec<u64>,
-    spare: Vec<u64>,
-    /// What came from a part, an edge or a bundle: its first sample, and where its coefficients
-    /// start; they end where those of the next start.
-    items: Vec<(u32, u32)>,
-    /// The coefficients in the order of the items.
-    coming: Vec<f32>,
+    items: Vec<Item>,
+    spare: Vec<Item>,
+    /// The coefficients of the blocks.
+    bundled: Vec<f32>,
     /// The row of each touched row, and where its edges end.
     rows: Vec<(u32, u32)>,
     samples: Vec<u32>,
@@ -42,93 +60,90 @@ pub struct Touched {
 /// Bits of a digit at most: its counts stay in the first-level cache.
 const DIGIT_BITS: u32 = 11;
 
-/// Keys below which comparing them is faster than counting digits.
-const FEW: usize = 256;
+/// Items that are put in order faster one by one than by counting digits.
+const FEW: usize = 32;
 
 impl Touched {
     /// Collects the edges of `shard` from `parts`, in their order, and sorts them by row.
     pub fn gather<'a>(&mut self, shard: usize, parts: impl Iterator<Item = &'a Edges> + Clone) {
-        let (mut items, mut coefs) = (0, 0);
+        let (mut items, mut bundled, mut edges) = (0, 0, 0);
         for part in parts.clone() {
-            let (edges, bundles) = (part.shard(shard).0.len(), part.bundles(shard));
-            items += edges + bundles.locals.len();
-            coefs += edges + bundles.coefs.len();
+            let (single, bundles) = (part.shard(shard).len(), part.bundles(shard));
+            items += single + bundles.locals.len();
+            bundled += bundles.coefs.len();
+            edges += single;
         }
-        make_room(&mut self.keys, items).clear();
-        make_room(&mut self.items, items + 1).clear();
-        make_room(&mut self.coming, coefs).clear();
+        make_room(&mut self.items, items).clear();
+        make_room(&mut self.bundled, bundled).clear();
         for part in parts {
-            let (locals, samples, coefs) = part.shard(shard);
-            self.add_keys(locals);
-            let starts = self.coming.len() as u32..;
-            self.items.extend(samples.iter().copied().zip(starts));
-            self.coming.extend_from_slice(coefs);
-            let bundles = part.bundles(shard);
-            self.add_keys(bundles.locals);
-            let starts = (self.coming.len() as u32..).step_by(bundles.n.max(1));
-            self.items
-                .extend(starts.take(bundles.locals.len()).map(|start| (bundles.first, start)));
-            self.coming.extend_from_slice(bundles.coefs);
+            self.items.extend(part.shard(shard).iter().map(|&edge| Item::from(edge)));
+            let Bundle { first: sample, n, locals, coefs } = part.bundles(shard);
+            let starts = (self.bundled.len() as u32..).step_by(n.max(1));
+            let items = locals.iter().zip(starts);
+            self.items.extend(items.map(|(&local, coef)| Item {
+                local,
+                sample,
+                n: n as u32,
+                coef,
+            }));
+            self.bundled.extend_from_slice(coefs);
         }
-        self.items.push((0, self.coming.len() as u32));
-        self.sort_keys();
-        self.permute();
+        self.sort();
+        self.spread(edges + bundled);
     }
 
-    fn add_keys(&mut self, locals: &[u32]) {
-        let items = self.keys.len() as u64..;
-        self.keys.extend(locals.iter().zip(items).map(|(&local, at)| u64::from(local) << 32 | at));
-    }
-
-    /// A key is (row, item), so any sort of the keys is a stable sort of the rows.
-    fn sort_keys(&mut self) {
+    /// Sorts the items by row; those of a row keep their order.
+    fn sort(&mut self) {
+        let Self { items, spare, .. } = self;
         // Before it is needed: that depends on the step.
-        make_room(&mut self.spare, self.keys.len());
-        if self.keys.len() < FEW {
-            self.keys.sort_unstable();
+        make_room(spare, items.len());
+        if items.len() < FEW {
+            for i in 1..items.len() {
+                let at = items[..i].partition_point(|item| item.local <= items[i].local);
+                items[at..=i].rotate_right(1);
+            }
             return;
         }
-        let largest = self.keys.iter().fold(0, |max, &key| max.max(key >> 32));
-        let bits = u64::BITS - largest.leading_zeros();
+        let largest = items.iter().fold(0, |max, item| max.max(item.local));
+        let bits = u32::BITS - largest.leading_zeros();
         // As many digits as it takes, all as short as that allows.
         let digits = bits.div_ceil(DIGIT_BITS);
         let digit_bits = bits.div_ceil(digits.max(1));
-        self.spare.resize(self.keys.len(), 0);
+        spare.resize(items.len(), Item::default());
         for digit in 0..digits {
-            let of = |key: u64| (key >> (32 + digit * digit_bits)) as usize % (1 << digit_bits);
+            let of =
+                |item: &Item| (item.local >> (digit * digit_bits)) as usize % (1 << digit_bits);
             let mut next = [0_u32; 1 << DIGIT_BITS];
             let next = &mut next[..1 << digit_bits];
-            for &key in &self.keys {
-                next[of(key)] += 1;
+            for item in &*items {
+                next[of(item)] += 1;
             }
             let mut total = 0;
             for next in &mut *next {
                 total += std::mem::replace(next, total);
             }
-            for &key in &self.keys {
-                let at = &mut next[of(key)];
-                self.spare[*at as usize] = key;
+            for item in &*items {
+                let at = &mut next[of(item)];
+                spare[*at as usize] = *item;
                 *at += 1;
             }
-            std::mem::swap(&mut self.keys, &mut self.spare);
+            std::mem::swap(items, spare);
         }
     }
 
-    /// Writes all edges in the order of the keys, bundles sample by sample.
-    fn permute(&mut self) {
-        let Self { keys, items, coming, rows, samples, coefs, .. } = self;
-        make_room(rows, keys.len()).clear();
-        make_room(samples, coming.len()).clear();
-        make_room(coefs, coming.len()).clear();
-        for &key in &*keys {
-            let (local, item) = ((key >> 32) as u32, key as u32 as usize);
-            let ((sample, start), (_, end)) = (items[item], items[item + 1]);
-            if end - start == 1 {
+    /// Writes all edges, of which there are `n`, in the order of the items, bundles sample by sample.
+    fn spread(&mut self, n: usize) {
+        let Self { items, bundled, rows, samples, coefs, .. } = self;
+        make_room(rows, items.len()).clear();
+        make_room(samples, n).clear();
+        make_room(coefs, n).clear();
+        for &Item { local, sample, n, coef } in &*items {
+            if n == 0 {
                 samples.push(sample);
-                coefs.push(coming[start as usize]);
+                coefs.push(f32::from_bits(coef));
             } else {
-                samples.extend(sample..sample + (end - start));
-                coefs.extend_from_slice(&coming[start as usize..end as usize]);
+                samples.extend(sample..sample + n);
+                coefs.extend_from_slice(&bundled[coef as usize..][..n as usize]);
             }
             let end = samples.len() as u32;
             match rows.last_mut() {

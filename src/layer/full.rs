@@ -13,6 +13,7 @@ use crate::optim::{ParamShard, Update};
 use crate::rows::{Matrix, SHARDS, Stripes};
 use crate::simd::Kernels;
 use crate::tape::Tape;
+use crate::touched::Edge;
 
 use super::Sampled;
 use super::logits::{self, TILE, transpose};
@@ -275,8 +276,7 @@ impl Batch<'_> {
     ) {
         for tape in self.tapes {
             let Some(edges) = tape.edges.last() else { continue };
-            let (locals, samples, targets) = edges.shard(shard);
-            for ((&local, &sample), &target) in locals.iter().zip(samples).zip(targets) {
+            for &Edge { local, sample, coef: target } in edges.shard(shard) {
                 if let Some(at) = (local as usize).checked_sub(first)
                     && at < count
                 {

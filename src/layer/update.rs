@@ -13,7 +13,7 @@ use crate::per_thread::PerThread;
 use crate::phases::{Phase, Phases, Stopwatch};
 use crate::rows::{Matrix, SHARDS};
 use crate::simd::Kernels;
-use crate::touched::{Edges, Touched};
+use crate::touched::{Edge, Edges, Touched};
 
 use super::inputs::BatchInputs;
 use super::products::Products;
@@ -150,8 +150,7 @@ impl Target<'_, '_> {
         (0..n).into_par_iter().for_each(|part| {
             let Some(edges) = parts().nth(part) else { return };
             for shard in 0..SHARDS {
-                let (locals, samples, coefs) = edges.shard(shard);
-                for ((&local, &sample), &coef) in locals.iter().zip(samples).zip(coefs) {
+                for &Edge { local, sample, coef } in edges.shard(shard) {
                     match inputs {
                         BatchInputs::Dense(inputs) => {
                             sums.add((shard, local), coef, inputs.row(sample as usize));

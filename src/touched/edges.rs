@@ -4,12 +4,21 @@ use crate::rows::{SHARDS, Stripes};
 
 use super::make_room;
 
+/// An edge between a row of a shard and a sample of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Edge {
+    /// The row's place in the shard.
+    pub local: u32,
+    /// The sample.
+    pub sample: u32,
+    /// What the sample's input is multiplied by.
+    pub coef: f32,
+}
+
 /// Edges between rows of a layer and samples of a batch, each with its coefficient.
 #[derive(Clone, Debug, Default)]
 pub struct Edges {
-    locals: Vec<u32>,
-    samples: Vec<u32>,
-    coefs: Vec<f32>,
+    edges: Vec<Edge>,
     ends: Vec<usize>,
     bundles: Bundles,
 }
@@ -54,17 +63,13 @@ impl Edges {
             }
         }
         let total = to_starts(&mut next, &mut self.ends);
-        make_room(&mut self.locals, total).resize(total, 0);
-        make_room(&mut self.samples, total).resize(total, 0);
-        make_room(&mut self.coefs, total).resize(total, 0.0);
+        make_room(&mut self.edges, total).resize(total, Edge::default());
         for (sample, ids, coefs) in lists {
             for (&id, &coef) in ids.iter().zip(coefs) {
                 let (shard, local) = stripes.split(id);
                 let at = next[shard as usize];
                 next[shard as usize] += 1;
-                self.locals[at] = local;
-                self.samples[at] = sample;
-                self.coefs[at] = coef;
+                self.edges[at] = Edge { local, sample, coef };
             }
         }
     }
@@ -103,12 +108,12 @@ impl Edges {
         self.bundles.ends.clear();
     }
 
-    /// The edges of one shard but for bundles: places in the shard, samples, coefficients.
+    /// The edges of one shard but for bundles.
     #[must_use]
-    pub fn shard(&self, shard: usize) -> (&[u32], &[u32], &[f32]) {
-        let Some(&end) = self.ends.get(shard) else { return (&[], &[], &[]) };
+    pub fn shard(&self, shard: usize) -> &[Edge] {
+        let Some(&end) = self.ends.get(shard) else { return &[] };
         let start = if shard == 0 { 0 } else { self.ends[shard - 1] };
-        (&self.locals[start..end], &self.samples[start..end], &self.coefs[start..end])
+        &self.edges[start..end]
     }
 
     /// The bundles of one shard.
