@@ -66,15 +66,15 @@ const FEW: usize = 32;
 impl Touched {
     /// Collects the edges of `shard` from `parts`, in their order, and sorts them by row.
     pub fn gather<'a>(&mut self, shard: usize, parts: impl Iterator<Item = &'a Edges> + Clone) {
-        let (mut items, mut bundled, mut edges) = (0, 0, 0);
+        let (mut edges, mut rows, mut coefs) = (0, 0, 0);
         for part in parts.clone() {
-            let (single, bundles) = (part.shard(shard).len(), part.bundles(shard));
-            items += single + bundles.locals.len();
-            bundled += bundles.coefs.len();
-            edges += single;
+            let bundles = part.bundles(shard);
+            edges += part.shard(shard).len();
+            rows += bundles.locals.len();
+            coefs += bundles.coefs.len();
         }
-        make_room(&mut self.items, items).clear();
-        make_room(&mut self.bundled, bundled).clear();
+        make_room(&mut self.items, edges + rows).clear();
+        make_room(&mut self.bundled, coefs).clear();
         for part in parts {
             self.items.extend(part.shard(shard).iter().map(|&edge| Item::from(edge)));
             let Bundle { first: sample, n, locals, coefs } = part.bundles(shard);
@@ -89,7 +89,7 @@ impl Touched {
             self.bundled.extend_from_slice(coefs);
         }
         self.sort();
-        self.spread(edges + bundled);
+        self.spread(edges + coefs);
     }
 
     /// Sorts the items by row; those of a row keep their order.

@@ -241,7 +241,9 @@ impl Target<'_, '_> {
                 places.extend(touched.iter().map(|(local, ..)| local as u32));
                 watch.phases.rows_updated += places.len() as u64;
                 if let Some(moved) = &mut moved {
-                    places.iter().for_each(|&local| moved[local as usize] = true);
+                    for &local in &*places {
+                        moved[local as usize] = true;
+                    }
                 }
                 if let Some(bias) = &mut bias {
                     bias_gradients.clear();

@@ -18,7 +18,7 @@ pub struct Edge {
 /// Edges between rows of a layer and samples of a batch, each with its coefficient.
 #[derive(Clone, Debug, Default)]
 pub struct Edges {
-    edges: Vec<Edge>,
+    all: Vec<Edge>,
     ends: Vec<usize>,
     bundles: Bundles,
 }
@@ -63,13 +63,13 @@ impl Edges {
             }
         }
         let total = to_starts(&mut next, &mut self.ends);
-        make_room(&mut self.edges, total).resize(total, Edge::default());
+        make_room(&mut self.all, total).resize(total, Edge::default());
         for (sample, ids, coefs) in lists {
             for (&id, &coef) in ids.iter().zip(coefs) {
                 let (shard, local) = stripes.split(id);
                 let at = next[shard as usize];
                 next[shard as usize] += 1;
-                self.edges[at] = Edge { local, sample, coef };
+                self.all[at] = Edge { local, sample, coef };
             }
         }
     }
@@ -113,7 +113,7 @@ impl Edges {
     pub fn shard(&self, shard: usize) -> &[Edge] {
         let Some(&end) = self.ends.get(shard) else { return &[] };
         let start = if shard == 0 { 0 } else { self.ends[shard - 1] };
-        &self.edges[start..end]
+        &self.all[start..end]
     }
 
     /// The bundles of one shard.
