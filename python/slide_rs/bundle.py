@@ -18,6 +18,7 @@ from slide_rs import checks, durable
 from slide_rs.archives import of_ensemble
 from slide_rs.calibration import Calibration, Isotonic
 from slide_rs.loading import load
+from slide_rs.neighbours import Neighbours
 from slide_rs.network import Network
 from slide_rs.ranker import Classifiers, Ranker
 
@@ -28,6 +29,8 @@ _SETTINGS = "ensemble.json"
 _ARRAYS = ("bounds", "features", "weights", "biases")
 _DTYPES = ("<i8", "<i4", "<f4", "<f4")
 _CALIBRATION = ("scores", "probabilities")
+_NEAR = ("near-bounds", "near-features", "near-label-bounds", "near-labels")
+_NEAR_DTYPES = ("<i8", "<i4", "<i8", "<i4")
 # Archives know no earlier time; equal models are equal files.
 _TIME = (1980, 1, 1, 0, 0, 0)
 MOST_MEMBERS = 1024
@@ -51,7 +54,7 @@ class Parts:
 
     Examples
     --------
-    >>> Parts([], None, 0.0, None, None).members
+    >>> Parts([], None, 0.0, None, None, None).members
     []
     """
 
@@ -60,6 +63,7 @@ class Parts:
     weight: float
     classifiers: Classifiers | None
     calibration: Calibration | None
+    neighbours: Neighbours | None
 
 
 def save(parts: Parts, path: str | os.PathLike[str]) -> None:
@@ -72,6 +76,7 @@ def save(parts: Parts, path: str | os.PathLike[str]) -> None:
         "ranker": None if parts.ranker is None else asdict(parts.ranker),
         "weight": parts.weight,
         "classifiers": parts.classifiers is not None,
+        "neighbours": 0.0 if parts.neighbours is None else parts.neighbours.weight,
         "ranks": 0 if parts.calibration is None else len(parts.calibration.ranks),
     }
     try:
@@ -161,7 +166,14 @@ def _read(archive: zipfile.ZipFile, folder: Path, threads: int | None) -> Parts:
     ]
     if ranks:
         calibration = Calibration(tuple(ranks))
-    return Parts(members, ranker, weight, classifiers, calibration)
+    # Files of before there were neighbours do not say how much they count.
+    counts = checks.number("neighbours", settings.get("neighbours", 0.0), least=0.0)
+    neighbours = None
+    if counts and classifiers is not None:
+        named = zip(_NEAR, _NEAR_DTYPES, strict=True)
+        rows: Any = tuple(_array(archive, name, dtype) for name, dtype in named)
+        neighbours = Neighbours.checked(rows, (n_features, n_labels), counts, threads)
+    return Parts(members, ranker, weight, classifiers, calibration, neighbours)
 
 
 def _named(parts: Parts) -> list[tuple[str, NDArray[Any]]]:
@@ -172,6 +184,12 @@ def _named(parts: Parts) -> list[tuple[str, NDArray[Any]]]:
         found += [
             (f"{name}.npy", array.astype(dtype, copy=False))
             for name, dtype, array in zip(_ARRAYS, _DTYPES, arrays, strict=True)
+        ]
+    if parts.neighbours is not None:
+        rows: tuple[NDArray[Any], ...] = parts.neighbours.arrays()
+        found += [
+            (f"{name}.npy", array.astype(dtype, copy=False))
+            for name, dtype, array in zip(_NEAR, _NEAR_DTYPES, rows, strict=True)
         ]
     for i, rank in enumerate(() if parts.calibration is None else parts.calibration.ranks):
         own = (rank.scores, rank.probabilities)

@@ -27,11 +27,12 @@ from slide_rs.callbacks import Callback
 from slide_rs.callbacks import chosen as chosen_callbacks
 from slide_rs.checkpoints import savers
 from slide_rs.config import NetworkConfig
-from slide_rs.growth import FixedLabels
+from slide_rs.growth import FixedLabels, check_units
 from slide_rs.history import History
 from slide_rs.labels import Labels, Targets, check_grades, pattern, targets, weights
 from slide_rs.layers import Layer
 from slide_rs.memory import limit
+from slide_rs.neighbours import Neighbours, added, chosen, heard
 from slide_rs.network import METRICS, Network
 from slide_rs.optim import Optimizer
 from slide_rs.ranker import LOOKED_AT, SHORTLIST, WEIGHT, Classifiers, Ranker
@@ -94,12 +95,12 @@ class Ensemble(FixedLabels):
             Network(layers, loss, optimizer, (config.seed + i) % 2**64, threads)
             for i in range(count)
         ]
-        self._adopt(Parts(made, ranker, 0.0, None, None))
+        self._adopt(Parts(made, ranker, 0.0, None, None, None))
 
     def _adopt(self, parts: Parts) -> None:
         self._members, self._ranker = tuple(parts.members), parts.ranker
         self._weight, self._classifiers = parts.weight, parts.classifiers
-        self._calibration = parts.calibration
+        self._calibration, self._neighbours = parts.calibration, parts.neighbours
 
     @property
     def members(self) -> tuple[Network, ...]:
@@ -197,7 +198,7 @@ class Ensemble(FixedLabels):
         callbacks: Callable[[int], Sequence[Callback]],
     ) -> tuple[History, ...]:
         """Train each network by its plan and with its callbacks; `held` are not trained on."""
-        self._classifiers = self._calibration = None
+        self._classifiers = self._calibration = self._neighbours = None
         for i, member in enumerate(self._members):
             member._history = History()
             shown = callbacks(i)
@@ -227,7 +228,15 @@ class Ensemble(FixedLabels):
                 parts = [self._scored(part, self._quick(), trained) for _, _, part in chunks]
                 weight = best_weight(parts, evaluation.as_csr(apart[1], units))
             self._classifiers, self._weight = trained, weight
+
+            def ranked(neighbours: Neighbours | None) -> TopK:
+                self._neighbours = neighbours
+                return self._top(apart[0], min(LOOKED_AT, units), self._quick())
+
+            self._neighbours = chosen(task.neighbours(kept), ranked, apart[1], units)
             self._calibrate(*apart)
+            if self._neighbours is not None:
+                self._neighbours = task.neighbours(None, self._neighbours.weight)
             trained = task.train_rest(trained, listed, held)
         self._classifiers, self._weight = trained, weight
 
@@ -325,7 +334,9 @@ class Ensemble(FixedLabels):
         """Return shortlists, whose length never depends on what is asked for, and their scores."""
         wanted, units = self._listed(), self.config.output.units
         others = None if trained is None else trained.propose(x, wanted, defaults.postings(units))
+        others, votes = heard(self._neighbours, x, others)
         top = shortlists.propose(self._cores(), x, wanted, mode, others)
+        top = added(top, votes, self._neighbours)
         said = np.zeros(top.scores.shape, dtype=np.float32)
         if trained is not None:
             found = top.labels >= 0
@@ -350,17 +361,9 @@ class Ensemble(FixedLabels):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one file: the networks without the optimiser's state, the ranker, calibration."""
-        for i, member in enumerate(self._members):
-            if member._units != self.config.output.units or member._units != self._fitted_units():
-                raise ValueError(
-                    f"members[{i}]: found {member._units} labels, wanted as many as when the "
-                    "ensemble was fitted: labels of its members must not come or go"
-                )
+        ranked, units = self._classifiers, self.config.output.units
+        check_units(self._members, units if ranked is None else ranked.n_labels)
         bundle.save(self._parts(), path)
-
-    def _fitted_units(self) -> int:
-        ranked = self._classifiers
-        return self.config.output.units if ranked is None else ranked.n_labels
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], threads: int | None = None) -> Ensemble:
@@ -382,7 +385,7 @@ class Ensemble(FixedLabels):
         return ensemble
 
     def _parts(self) -> Parts:
-        learned = self._weight, self._classifiers, self._calibration
+        learned = self._weight, self._classifiers, self._calibration, self._neighbours
         return Parts(self._begun(), self._ranker, *learned)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import SupportsIndex
 
 import numpy as np
@@ -252,6 +252,21 @@ class FixedLabels:
     def partial_fit(self, *args: object, **options: object) -> None:
         """Raise a NotImplementedError: the ranker is trained on all rows at once."""
         raise NotImplementedError(_unable("partial_fit"))
+
+
+def check_units(members: Sequence[GrowingNetwork], units: int) -> None:
+    """Raise a ValueError if a member of an ensemble has another number of labels.
+
+    Examples
+    --------
+    >>> check_units([], 5)
+    """
+    for i, member in enumerate(members):
+        if member._units != units:
+            raise ValueError(
+                f"members[{i}]: found {member._units} labels, wanted as many as when the "
+                "ensemble was fitted: labels of its members must not come or go"
+            )
 
 
 def _unable(method: str) -> str:

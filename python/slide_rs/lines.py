@@ -103,7 +103,10 @@ class Lines(Callback):
         # Under the columns of the epochs.
         texts = ["all", "", "", "", *(f"{value:.4f}" for value in measured.values())]
         line = "".join(f"{text:>10}" for text in [*texts, f"{self.train_seconds:.1f}"])
-        print(f"{line}{'':>10}  {len(model.members)} networks, ranker with weight {weight or 0:g}")
+        near = model._neighbours
+        votes = "" if near is None else f", neighbours with weight {near.weight:g}"
+        how = f"{len(model.members)} networks, ranker with weight {weight or 0:g}{votes}"
+        print(f"{line}{'':>10}  {how}")
 
 
 def as_json(values: Mapping[str, float | str]) -> str:

@@ -36,6 +36,10 @@ class Ranker:
     and what an inverted index of the classifiers finds. What they say is added to the log
     probability of the networks: ``log p + weight * score``.
 
+    Where held-out rows are better by a tenth of nDCG@5 with them, the training rows that share
+    rare features with a row propose labels as well, and vote (`slide_rs.neighbours`): they, without
+    their values, then become a part of the model and of its file.
+
     Parameters
     ----------
     weight : float, optional

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from slide_rs import _core, defaults, evaluation, metrics, shortlists, subsets
 from slide_rs.arrays import Features, n_rows
 from slide_rs.labels import Labels
+from slide_rs.neighbours import MOST, Neighbours
 from slide_rs.ranker import LOOKED_AT, WEIGHT, WEIGHTS, Classifiers, Ranker
 from slide_rs.topk import TopK
 
@@ -59,6 +60,16 @@ class Task:
         again[subsets.labels_of(self.y, rest)[1]] = True
         lists = shortlists.flat(listed, listed >= 0)
         return trained.refit(self.x, self.y, lists, again, self.settings, seed=self.seed)
+
+    def neighbours(self, rows: NDArray[np.int64] | None, weight: float = 0.0) -> Neighbours | None:
+        """Return what these rows, or all, are to others, unless they are too many."""
+        if not isinstance(self.x, tuple) or len(self.x[1]) > MOST:
+            return None
+        x: Features = self.x
+        y = self.y
+        if rows is not None:
+            x, y = subsets.take(x, rows), subsets.labels_of(y, rows)
+        return Neighbours(x, y, self.sizes, weight, self.threads)
 
     def proposals(
         self, cores: Sequence[_core.Network], mode: str, rows: NDArray[np.int64]

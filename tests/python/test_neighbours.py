@@ -1,0 +1,176 @@
+"""Training rows that vote for their labels: what they say, when they count, how they are kept."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slide_rs as sr
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from slide_rs import neighbours
+from slide_rs.layers import Dense, SampledDense, SparseInput
+from slide_rs.neighbours import Neighbours, added, chosen, proposed
+from slide_rs.topk import TopK
+
+WORDS, COMMON, LABELS = 2000, 40, 150
+
+
+def lexicon(seed: int = 0) -> tuple[csr_array[np.float32], list[list[int]]]:
+    """Return rows whose labels have rare words of small values, among frequent ones of large."""
+    rng = np.random.default_rng(seed)
+    own = rng.permutation(WORDS)[: 4 * LABELS].reshape(LABELS, 4)
+    x = np.zeros((900, WORDS + COMMON), dtype=np.float32)
+    labels = [[int(label)] for label in rng.integers(LABELS, size=len(x))]
+    for row, (label,) in zip(x, labels, strict=True):
+        row[rng.choice(own[label], 3, replace=False)] = 0.01
+        row[WORDS + rng.choice(COMMON, 12, replace=False)] = rng.random(12) + 0.5
+    return csr_array(x), labels
+
+
+@pytest.fixture(scope="module")
+def fitted() -> sr.Ensemble:
+    x, labels = lexicon()
+    model = sr.Ensemble(
+        [SparseInput(x.shape[1]), Dense(16), SampledDense(LABELS)], n_members=1, threads=2
+    )
+    model.fit(x, labels, epochs=2, verbose=False)
+    return model
+
+
+def lists(x: csr_array[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray]:
+    return x.indptr, x.indices, x.data
+
+
+def test_votes_are_those_of_the_definition() -> None:
+    rng = np.random.default_rng(1)
+    x = csr_array((rng.random((60, 25)) < 0.2).astype(np.float32))
+    y = csr_array((rng.random((60, 12)) < 0.2).astype(np.float32))
+    asked = csr_array((rng.random((9, 25)) < 0.3).astype(np.float32))
+    near = Neighbours(lists(x), (y.indptr, y.indices), (25, 12), weight=1.0)
+    rare = np.log(61 / (1 + x.toarray().sum(axis=0)))
+    similar = (asked.toarray() * rare) @ x.toarray().T
+    wanted = np.zeros((9, 12))
+    for votes, row in zip(wanted, similar, strict=True):
+        nearest = np.argsort(-row, kind="stable")[: neighbours.NEAREST]
+        votes += ((row[nearest] / row.max()) ** neighbours.POWER) @ y.toarray()[nearest]
+    # Sums of eight terms and a sixth power, in floats: some 8 + 6 * 9 roundings.
+    np.testing.assert_allclose(near.votes(lists(asked)).toarray(), wanted, rtol=62 * 2**-24)
+
+
+def test_proposals_are_the_labels_with_most_votes_and_others_score_as_before() -> None:
+    votes = csr_array(np.array([[0, 3, 1, 3], [0, 0, 0, 0]], dtype=np.float32))
+    assert proposed(votes)[:, :4].tolist() == [[1, 3, 2, -1], [-1, -1, -1, -1]]
+    x = csr_array(np.eye(2, dtype=np.float32))
+    near = Neighbours(lists(x), (x.indptr, x.indices), (2, 4), weight=2.0)
+    top = TopK(np.array([[3, 0], [1, -1]], np.int32), np.array([[-1, -2], [-3, -np.inf]], "f4"))
+    assert added(top, votes, near).scores.tolist() == [[5.0, -2.0], [-3.0, -np.inf]]
+    assert added(top, None, None) is top
+
+
+@pytest.mark.parametrize(("gain", "weight"), [(1.0, None), (1.05, None), (1.2, 4.0)])
+def test_neighbours_count_where_held_out_rows_are_better_by_a_tenth(
+    gain: float, weight: float | None
+) -> None:
+    """Of ten rows some have their label first, the more with the weight 4."""
+    x = csr_array(np.eye(2, dtype=np.float32))
+    found = Neighbours(lists(x), (x.indptr, x.indices), (2, 2), weight=0.0)
+    labels = np.arange(101), np.zeros(100, dtype=np.int64)
+
+    def ranked(near: Neighbours | None) -> TopK:
+        right = round(50 * (gain if near is not None and near.weight == 4.0 else 1.0))
+        top = np.where(np.arange(100)[:, None] < right, [[0, -1]], [[1, -1]])
+        return TopK(top.astype(np.int32), np.array([[0.0, -np.inf]] * 100, dtype=np.float32))
+
+    kept = chosen(found, ranked, labels, 2)
+    assert (None if kept is None else kept.weight) == weight
+
+
+def test_rare_words_of_small_values_are_heard(fitted: sr.Ensemble) -> None:
+    x, labels = lexicon()
+    asked, truth = x[:200], np.concatenate(labels[:200])
+    alone = sr.Ensemble._of(fitted._parts())
+    assert fitted._neighbours is not None
+    alone._neighbours = None
+    right = [
+        np.mean(model.predict_topk(asked, 1).labels[:, 0] == truth) for model in (alone, fitted)
+    ]
+    assert right[1] > 1.1 * right[0]
+
+
+def test_a_model_with_neighbours_is_kept_as_it_is(fitted: sr.Ensemble, tmp_path: Path) -> None:
+    x, _ = lexicon(1)
+    wanted = fitted.predict_topk(x, 5)
+    fitted.save(tmp_path / "model")
+    copies = [sr.Ensemble.load(tmp_path / "model", threads) for threads in (1, 2)]
+    copies.append(pickle.loads(pickle.dumps(fitted)))
+    for copy in copies:
+        got = copy.predict_topk(x, 5)
+        np.testing.assert_array_equal(got.labels, wanted.labels)
+        np.testing.assert_array_equal(got.scores, wanted.scores)
+    again = copies[0]._neighbours
+    assert again is not None
+    assert fitted._neighbours is not None
+    for kept, own in zip(again.arrays(), fitted._neighbours.arrays(), strict=True):
+        np.testing.assert_array_equal(kept, own)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("near-features", lambda a: a + 10_000),
+        ("near-labels", lambda a: a - 1000),
+        ("near-bounds", lambda a: a[::-1]),
+        ("near-bounds", lambda a: a[:-1]),
+        ("near-label-bounds", lambda a: a[:-1]),
+        ("near-labels", lambda a: a[:-3]),
+        ("near-labels", lambda a: a.astype(np.float32)),
+    ],
+)
+def test_files_with_malformed_neighbours_are_refused(
+    fitted: sr.Ensemble, tmp_path: Path, name: str, change: object
+) -> None:
+    fitted.save(tmp_path / "model")
+    with (
+        zipfile.ZipFile(tmp_path / "model") as archive,
+        zipfile.ZipFile(tmp_path / "bad", "w") as out,
+    ):
+        for entry in archive.namelist():
+            if entry != f"{name}.npy":
+                out.writestr(entry, archive.read(entry))
+                continue
+            with archive.open(entry) as file, out.open(entry, "w") as changed:
+                np.save(changed, change(np.load(file)))  # type: ignore[operator]
+    with pytest.raises(ValueError, match="not a readable slide_rs ensemble"):
+        sr.Ensemble.load(tmp_path / "bad")
+
+
+def test_files_of_before_there_were_neighbours_are_read(
+    fitted: sr.Ensemble, tmp_path: Path
+) -> None:
+    fitted.save(tmp_path / "model")
+    with (
+        zipfile.ZipFile(tmp_path / "model") as archive,
+        zipfile.ZipFile(tmp_path / "old", "w") as out,
+    ):
+        for entry in archive.namelist():
+            content = archive.read(entry)
+            if entry == "ensemble.json":
+                settings = json.loads(content)
+                del settings["neighbours"]
+                content = json.dumps(settings).encode()
+            if not entry.startswith("near-"):
+                out.writestr(entry, content)
+    assert sr.Ensemble.load(tmp_path / "old")._neighbours is None
+
+
+def test_there_are_none_of_too_many_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slide_rs.ranking.MOST", 100)
+    x, labels = lexicon()
+    model = sr.Ensemble([SparseInput(x.shape[1]), Dense(8), SampledDense(LABELS)], n_members=1)
+    model.fit(x, labels, epochs=1, verbose=False)
+    assert model._neighbours is None
