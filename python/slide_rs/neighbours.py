@@ -67,7 +67,7 @@ class Neighbours:
         weight: float,
         threads: int | None = None,
     ) -> None:
-        bounds, ids = (np.asarray(part) for part in x[:2])
+        bounds, ids = _present(x, sizes[0])
         rows, counts = len(bounds) - 1, np.bincount(ids, minlength=sizes[0])
         rare = np.log((1 + rows) / (1 + counts)).astype(np.float32)
         arrays = bounds.astype(np.int64), ids.astype(np.int32), rare[ids]
@@ -103,7 +103,7 @@ class Neighbours:
             )
             if not right or len(starts) != len(bounds):
                 raise ValueError("its neighbours are not rows of features and labels")
-        x = bounds, ids, np.empty(0, dtype=np.float32)
+        x = bounds, ids, np.ones(len(ids), dtype=np.float32)
         return cls(x, (label_bounds, labels), sizes, weight, threads)
 
     def arrays(
@@ -116,7 +116,7 @@ class Neighbours:
 
     def votes(self, x: Features) -> csr_array[np.float32]:
         """Return the votes for labels, an array of shape (rows, labels) with few in a row."""
-        bounds, ids = x[:2]
+        bounds, ids = _present(x, self._index.n_features)
         present = bounds, ids, np.ones(len(ids), dtype=np.float32)
         count = self._labels.shape[0]
         near = self._index.propose(present, min(NEAREST, count), defaults.postings(count))
@@ -131,6 +131,19 @@ class Neighbours:
         result: csr_array[np.float32] = ballots @ self._labels
         result.sort_indices()
         return result
+
+
+def _present(x: Features, n_features: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return where the features of each row begin that are not zero, and which these are."""
+    if isinstance(x, tuple):
+        bounds, ids, values = x
+        if values.all():
+            return bounds, ids
+        found = csr_array((values, ids, bounds), shape=(len(bounds) - 1, n_features), copy=True)
+        found.eliminate_zeros()
+    else:
+        found = csr_array(x)
+    return found.indptr, found.indices
 
 
 def proposed(votes: csr_array[np.float32]) -> NDArray[np.int32]:

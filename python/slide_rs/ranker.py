@@ -174,6 +174,11 @@ class Classifiers:
         """How many classifiers there are."""
         return self._core.n_labels
 
+    @property
+    def n_features(self) -> int:
+        """How many features they can see."""
+        return self._core.n_features
+
     def score(self, x: object, candidates: Labels) -> NDArray[np.float32]:
         """Return the score of each candidate of each row, in their order.
 

@@ -102,6 +102,34 @@ def test_rare_words_of_small_values_are_heard(fitted: sr.Ensemble) -> None:
     assert right[1] > 1.1 * right[0]
 
 
+def test_dense_rows_and_stored_zeros_have_the_neighbours_of_the_same_rows(
+    fitted: sr.Ensemble,
+) -> None:
+    x, _ = lexicon(1)
+    wanted = fitted.predict_topk(x[:20], 5)
+    padded = x[:20].tocsr(copy=True)
+    zeros = csr_array((np.zeros(20, "f4"), (np.arange(20), np.arange(20))), shape=padded.shape)
+    counts = np.diff(padded.indptr) + 1
+    ids = np.concatenate(
+        [
+            [*own, first]
+            for own, first in zip(
+                np.split(padded.indices, padded.indptr[1:-1]), zeros.indices, strict=True
+            )
+        ]
+    )
+    values = np.concatenate([[*own, 0] for own in np.split(padded.data, padded.indptr[1:-1])])
+    bounds = np.concatenate([[0], np.cumsum(counts)])
+    stored = csr_array((values.astype("f4"), ids, bounds), shape=padded.shape)
+    stored.sort_indices()
+    for rows in (x[:20].toarray(), stored):
+        got = fitted.predict_topk(rows, 5)
+        np.testing.assert_array_equal(got.labels, wanted.labels)
+    # Rows that share nothing with any, and none at all.
+    assert fitted.predict_topk(csr_array((2, x.shape[1]), dtype=np.float32), 3).labels.min() >= 0
+    assert fitted.predict_topk(x[:0], 3).labels.shape == (0, 3)
+
+
 def test_a_model_with_neighbours_is_kept_as_it_is(fitted: sr.Ensemble, tmp_path: Path) -> None:
     x, _ = lexicon(1)
     wanted = fitted.predict_topk(x, 5)
