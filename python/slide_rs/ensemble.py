@@ -360,7 +360,7 @@ class Ensemble(FixedLabels):
         return "lsh" if isinstance(self.config.output.sampler, LSH) else "exact"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one file: the networks without the optimiser's state, the ranker, calibration."""
+        """Write one file: networks without the optimiser's state, ranker, calibration, voters."""
         ranked, units = self._classifiers, self.config.output.units
         check_units(self._members, units if ranked is None else ranked.n_labels)
         bundle.save(self._parts(), path)

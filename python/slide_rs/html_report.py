@@ -25,7 +25,8 @@ __all__ = ["Told", "needed", "read_history", "write"]
 #: What was told of epochs: a mapping each.
 Told = Sequence[Mapping[str, Any]]
 #: What counts epochs, or is the same in all of them.
-_NOT_MEASURED = ("epoch", "member", "members", "ranker_weight", "read_seconds")
+_WEIGHTS = ("ranker_weight", "neighbours_weight")
+_NOT_MEASURED = ("epoch", "member", "members", *_WEIGHTS, "read_seconds")
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2128; --paper: #ffffff; --line: #d0d7de; }
 @media (prefers-color-scheme: dark) {

@@ -85,10 +85,12 @@ class Lines(Callback):
         self.train_seconds += time.perf_counter() - self.since
         measured = {} if held is None else model._compared(*held, METRICS)
         weight = model.ranker.weight if model.ranker and model.classifiers else None
+        votes = 0.0 if model._neighbours is None else model._neighbours.weight
         last = model.members[-1].history
         values = {
             "members": len(model.members),
             "ranker_weight": weight or 0.0,
+            "neighbours_weight": votes,
             "epoch": last.epochs[-1],
             "read_seconds": self.read_seconds,
             "train_seconds": self.train_seconds,
@@ -103,10 +105,8 @@ class Lines(Callback):
         # Under the columns of the epochs.
         texts = ["all", "", "", "", *(f"{value:.4f}" for value in measured.values())]
         line = "".join(f"{text:>10}" for text in [*texts, f"{self.train_seconds:.1f}"])
-        near = model._neighbours
-        votes = "" if near is None else f", neighbours with weight {near.weight:g}"
-        how = f"{len(model.members)} networks, ranker with weight {weight or 0:g}{votes}"
-        print(f"{line}{'':>10}  {how}")
+        how = f"{len(model.members)} networks, ranker with weight {weight or 0:g}"
+        print(f"{line}{'':>10}  {how}" + (f", neighbours with weight {votes:g}" if votes else ""))
 
 
 def as_json(values: Mapping[str, float | str]) -> str:

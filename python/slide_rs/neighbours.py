@@ -74,7 +74,8 @@ class Neighbours:
         none = np.zeros(rows, dtype=np.float32)
         self._index = Classifiers.from_arrays(sizes[0], (*arrays, none), threads)
         ones = np.ones(len(y[1]), dtype=np.float32)
-        self._labels = csr_array((ones, y[1], y[0]), shape=(rows, sizes[1]))
+        # Copied: what was fitted must not follow what the caller does to the arrays.
+        self._labels = csr_array((ones, y[1], y[0]), shape=(rows, sizes[1]), copy=True)
         self.weight = weight
 
     @classmethod

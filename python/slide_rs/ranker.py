@@ -57,6 +57,8 @@ class Ranker:
         there were `max_iter`.
     max_iter : int
         Most passes.
+    neighbours : bool
+        Whether training rows may vote; False keeps them out of the model and of its file.
 
     Examples
     --------
@@ -70,6 +72,7 @@ class Ranker:
     threshold: float = 0.1
     tolerance: float = 0.3
     max_iter: int = 20
+    neighbours: bool = True
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -80,6 +83,7 @@ class Ranker:
         _keep(self, "threshold", checks.number("threshold", self.threshold, least=0.0, below=MOST))
         _keep(self, "tolerance", checks.number("tolerance", self.tolerance, above=0.0, below=MOST))
         _keep(self, "max_iter", checks.whole("max_iter", self.max_iter, 1, checks.MOST))
+        checks.flag("neighbours", self.neighbours)
 
 
 class Classifiers:

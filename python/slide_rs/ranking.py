@@ -62,8 +62,9 @@ class Task:
         return trained.refit(self.x, self.y, lists, again, self.settings, seed=self.seed)
 
     def neighbours(self, rows: NDArray[np.int64] | None, weight: float = 0.0) -> Neighbours | None:
-        """Return what these rows, or all, are to others, unless they are too many."""
-        if not isinstance(self.x, tuple) or len(self.x[1]) > MOST:
+        """Return what these rows, or all, are to others, if wanted and not too many."""
+        wanted = self.settings.neighbours
+        if not wanted or not isinstance(self.x, tuple) or len(self.x[1]) > MOST:
             return None
         x: Features = self.x
         y = self.y

@@ -260,8 +260,8 @@ impl Target<'_, '_> {
 
 /// Changes the rows of a shard by sums of dense inputs.
 ///
-/// The gradient of a row is summed before the row ahead of it changes, in the other of two places:
-/// its squares are known by the time that they are needed, and what is asked for has come.
+/// The gradient of a row is summed, in the other of two places, before the row that precedes it is
+/// changed: its squares are known by the time that they are needed.
 fn change_rows(
     weights: &mut ParamShard<'_>,
     (kernels, update): (&Kernels, &Update),

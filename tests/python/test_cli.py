@@ -128,7 +128,8 @@ def test_by_default_networks_and_a_ranker_decide_together(
     assert list(epochs[0]) == ["member", *FIELDS, *MEASURED, "peak_rss_mb"]
     # Of 400 rows 20 are held out, and each epoch has the others.
     assert epochs[3]["samples_per_second"] * epochs[3]["train_seconds"] == pytest.approx(4 * 380)
-    assert list(last) == ["members", "ranker_weight", *FIELDS, *MEASURED, "peak_rss_mb"]
+    weights = ["ranker_weight", "neighbours_weight"]
+    assert list(last) == ["members", *weights, *FIELDS, *MEASURED, "peak_rss_mb"]
     assert (last["members"], last["epoch"]) == (2, 2)
     assert main(["evaluate", path, data, "--json"]) == 0
     (found,) = objects(capfd.readouterr().out)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +78,7 @@ def test_proposals_are_the_labels_with_most_votes_and_others_score_as_before() -
 def test_neighbours_count_where_held_out_rows_are_better_by_a_tenth(
     gain: float, weight: float | None
 ) -> None:
-    """Of ten rows some have their label first, the more with the weight 4."""
+    """Half of a hundred rows have their label first, and more with the weight 4."""
     x = csr_array(np.eye(2, dtype=np.float32))
     found = Neighbours(lists(x), (x.indptr, x.indices), (2, 2), weight=0.0)
     labels = np.arange(101), np.zeros(100, dtype=np.int64)
@@ -107,22 +109,11 @@ def test_dense_rows_and_stored_zeros_have_the_neighbours_of_the_same_rows(
 ) -> None:
     x, _ = lexicon(1)
     wanted = fitted.predict_topk(x[:20], 5)
-    padded = x[:20].tocsr(copy=True)
-    zeros = csr_array((np.zeros(20, "f4"), (np.arange(20), np.arange(20))), shape=padded.shape)
-    counts = np.diff(padded.indptr) + 1
-    ids = np.concatenate(
-        [
-            [*own, first]
-            for own, first in zip(
-                np.split(padded.indices, padded.indptr[1:-1]), zeros.indices, strict=True
-            )
-        ]
-    )
-    values = np.concatenate([[*own, 0] for own in np.split(padded.data, padded.indptr[1:-1])])
-    bounds = np.concatenate([[0], np.cumsum(counts)])
-    stored = csr_array((values.astype("f4"), ids, bounds), shape=padded.shape)
-    stored.sort_indices()
-    for rows in (x[:20].toarray(), stored):
+    dense = x[:20].toarray()
+    kept = (dense != 0) | np.eye(*dense.shape, dtype=np.bool_)
+    stored = csr_array((dense[kept], np.nonzero(kept)), shape=dense.shape)
+    assert stored.nnz > x[:20].nnz
+    for rows in (dense, stored):
         got = fitted.predict_topk(rows, 5)
         np.testing.assert_array_equal(got.labels, wanted.labels)
     # Rows that share nothing with any, and none at all.
@@ -147,6 +138,17 @@ def test_a_model_with_neighbours_is_kept_as_it_is(fitted: sr.Ensemble, tmp_path:
         np.testing.assert_array_equal(kept, own)
 
 
+def rewrite(model: sr.Ensemble, path: Path, change: Callable[[str, bytes], bytes | None]) -> None:
+    """Save the model with entries changed, or left out where `change` returns None."""
+    model.save(path)
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: change(name, archive.read(name)) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in entries.items():
+            if content is not None:
+                archive.writestr(name, content)
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [
@@ -160,19 +162,16 @@ def test_a_model_with_neighbours_is_kept_as_it_is(fitted: sr.Ensemble, tmp_path:
     ],
 )
 def test_files_with_malformed_neighbours_are_refused(
-    fitted: sr.Ensemble, tmp_path: Path, name: str, change: object
+    fitted: sr.Ensemble, tmp_path: Path, name: str, change: Callable[[NDArray], NDArray]
 ) -> None:
-    fitted.save(tmp_path / "model")
-    with (
-        zipfile.ZipFile(tmp_path / "model") as archive,
-        zipfile.ZipFile(tmp_path / "bad", "w") as out,
-    ):
-        for entry in archive.namelist():
-            if entry != f"{name}.npy":
-                out.writestr(entry, archive.read(entry))
-                continue
-            with archive.open(entry) as file, out.open(entry, "w") as changed:
-                np.save(changed, change(np.load(file)))  # type: ignore[operator]
+    def changed(entry: str, content: bytes) -> bytes:
+        if entry != f"{name}.npy":
+            return content
+        out = io.BytesIO()
+        np.save(out, change(np.load(io.BytesIO(content))))
+        return out.getvalue()
+
+    rewrite(fitted, tmp_path / "bad", changed)
     with pytest.raises(ValueError, match="not a readable slide_rs ensemble"):
         sr.Ensemble.load(tmp_path / "bad")
 
@@ -180,25 +179,39 @@ def test_files_with_malformed_neighbours_are_refused(
 def test_files_of_before_there_were_neighbours_are_read(
     fitted: sr.Ensemble, tmp_path: Path
 ) -> None:
-    fitted.save(tmp_path / "model")
-    with (
-        zipfile.ZipFile(tmp_path / "model") as archive,
-        zipfile.ZipFile(tmp_path / "old", "w") as out,
-    ):
-        for entry in archive.namelist():
-            content = archive.read(entry)
-            if entry == "ensemble.json":
-                settings = json.loads(content)
-                del settings["neighbours"]
-                content = json.dumps(settings).encode()
-            if not entry.startswith("near-"):
-                out.writestr(entry, content)
+    def older(entry: str, content: bytes) -> bytes | None:
+        if entry != "ensemble.json":
+            return None if entry.startswith("near-") else content
+        settings = json.loads(content)
+        del settings["neighbours"], settings["ranker"]["neighbours"]
+        return json.dumps(settings).encode()
+
+    rewrite(fitted, tmp_path / "old", older)
     assert sr.Ensemble.load(tmp_path / "old")._neighbours is None
 
 
-def test_there_are_none_of_too_many_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slide_rs.ranking.MOST", 100)
+@pytest.mark.parametrize("most", [100, neighbours.MOST])
+def test_there_are_none_of_too_many_values_and_where_they_are_not_wanted(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("slide_rs.ranking.MOST", most)
     x, labels = lexicon()
-    model = sr.Ensemble([SparseInput(x.shape[1]), Dense(8), SampledDense(LABELS)], n_members=1)
+    chain = [SparseInput(x.shape[1]), Dense(8), SampledDense(LABELS)]
+    ranker = sr.Ranker(neighbours=most == 100)
+    model = sr.Ensemble(chain, n_members=1, ranker=ranker)
     model.fit(x, labels, epochs=1, verbose=False)
     assert model._neighbours is None
+
+
+def test_what_the_caller_does_to_the_labels_later_changes_nothing() -> None:
+    x, labels = lexicon()
+    y = csr_array((np.ones(900, "f4"), np.ravel(labels), np.arange(901)), shape=(900, LABELS))
+    chain = [SparseInput(x.shape[1]), Dense(8), SampledDense(LABELS)]
+    model = sr.Ensemble(chain, n_members=1)
+    model.fit(x, y, epochs=1, verbose=False)
+    assert model._neighbours is not None
+    wanted = model.predict_topk(x[:50], 5)
+    y.indices[:], y.data[:] = 0, 7
+    got = model.predict_topk(x[:50], 5)
+    np.testing.assert_array_equal(got.labels, wanted.labels)
+    np.testing.assert_array_equal(got.scores, wanted.scores)
