@@ -500,7 +500,10 @@ def test_10_optimizers_that_would_move_every_row_refuse() -> None:
 
 # 11
 
+# Ends without the interpreter's own end: threads of gloo may still hold tensors then, which aborts
+# the process now and then (PyTorch's pull request 179291).
 ALONE = """
+import os
 import torch
 from slide_rs.torch import SlideLinear
 store = torch.distributed.HashStore()
@@ -520,8 +523,8 @@ except RuntimeError as error:
     print(error)
 trunk = torch.nn.parallel.DistributedDataParallel(net.trunk)
 net.head(trunk(batch[0]), batch[1]).loss.backward()
-print("trunk alone:", trunk.module.weight.grad is not None)
-torch.distributed.destroy_process_group()
+print("trunk alone:", trunk.module.weight.grad is not None, flush=True)
+os._exit(0)
 """
 
 
@@ -529,9 +532,8 @@ torch.distributed.destroy_process_group()
     not torch.distributed.is_available(), reason="PyTorch without torch.distributed"
 )
 def test_11_data_parallel_wrapping_is_refused_and_of_the_trunk_works() -> None:
-    ran = subprocess.run(
-        [sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=120, check=True
-    )
+    ran = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
     assert "SlideLinear: found it inside of DistributedDataParallel" in ran.stdout
     assert "trunk alone: True" in ran.stdout
 
