@@ -3,7 +3,7 @@
 mod memory;
 
 use crate::config::{
-    Dtype, HiddenConfig, InputConfig, NetworkConfig, OptimizerConfig, SamplerConfig, SecondMoment,
+    Dtype, HiddenConfig, NetworkConfig, OptimizerConfig, SamplerConfig, SecondMoment,
 };
 use crate::optim::has_stamps;
 
@@ -13,7 +13,9 @@ impl NetworkConfig {
     /// Fills in every value that was left open.
     #[must_use]
     pub fn resolve(mut self) -> Self {
-        self.input.dropout.get_or_insert(input_dropout(&self.input));
+        if self.input.features < 1000 {
+            self.input.dropout.get_or_insert(0.0);
+        }
         let open = self.optimizer.clone();
         self.optimizer.resolve(false);
         let shared = (&open, &self.optimizer);
@@ -111,10 +113,17 @@ impl SamplerConfig {
 /// norm, and the cosine is what `SimHash` retrieves.
 const NORM: f32 = 6.0;
 
-/// Rows of many sparse features stand losing two in five of them, and generalise better.
-fn input_dropout(input: &InputConfig) -> f32 {
-    if input.features >= 1000 { 0.4 } else { 0.0 }
+/// The share of its features that a row of `n` loses in training where none is given.
+///
+/// Rows of many features stand losing two in five of them, and generalise better; with the few of
+/// a short row what it says would be lost.
+pub fn input_dropout(n: usize) -> f32 {
+    MOST_DROPPED * (n.min(LONG_ROW) as f32 / LONG_ROW as f32)
 }
+
+/// What rows of `LONG_ROW` features and more lose of them.
+const MOST_DROPPED: f32 = 0.4;
+const LONG_ROW: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -320,6 +329,14 @@ mod tests {
         // Left open, it is by rule.
         let read = NetworkConfig::from_json(&json).unwrap().resolve();
         assert_eq!(read.output.optimizer, Some(adam(true)));
+    }
+
+    #[test]
+    fn rows_lose_features_by_their_length_from_a_thousand_columns_on() {
+        assert_eq!(plain(999, 64, 2000).resolve().input.dropout, Some(0.0));
+        assert_eq!(plain(1000, 64, 2000).resolve().input.dropout, None);
+        let shares = [0, 8, 32, 64, 1 << 31].map(input_dropout);
+        assert_eq!(shares, [0.0, 0.05, 0.2, 0.4, 0.4]);
     }
 
     #[test]

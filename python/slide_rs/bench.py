@@ -124,7 +124,7 @@ def _plan(arguments: Namespace, data: BenchData) -> Settings:
         seed=arguments.seed,
         limit=arguments.limit or LIMIT,
         norm=ruled.hidden[0].norm or 0.0,
-        dropout=ruled.input.dropout or 0.0,
+        dropout=ruled.input.dropout,
         lr=ruled.optimizer.lr or 0.0,
     )
 

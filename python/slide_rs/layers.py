@@ -25,8 +25,9 @@ class SparseInput:
     normalize : bool
         Scale each row to length 1.
     dropout : float, optional
-        Share of a row's features left out in training; by rule .4 from 1,000 columns on when not
-        given, else none. A row with fewer than eight features keeps them all, whatever the share.
+        Share of a row's features left out in training. When not given, by rule: none below 1,000
+        columns; else by the length of each row, from .4 with 64 features or more down in
+        proportion. A row with fewer than eight features keeps them all, whatever the share.
 
     Examples
     --------

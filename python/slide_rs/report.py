@@ -48,7 +48,9 @@ def summary(config: NetworkConfig, estimate: MemoryEstimate | None = None) -> st
 
 def _input(config: NetworkConfig) -> tuple[str, str, int, str]:
     notes = ["rows scaled to length 1"] if config.input.normalize else []
-    if config.input.dropout:
+    if config.input.dropout is None:
+        notes.append("dropout by length")
+    elif config.input.dropout:
         notes.append(f"dropout {config.input.dropout:g}")
     return "SparseInput", f"{config.input.in_features}", 0, ", ".join(notes)
 

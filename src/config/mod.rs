@@ -66,7 +66,8 @@ pub struct InputConfig {
     pub features: usize,
     /// Whether every row is scaled to Euclidean norm 1.
     pub normalize: bool,
-    /// Share of the features that is dropped in training; rows of fewer than eight keep all.
+    /// Share of the features that is dropped in training; rows of fewer than eight keep all. Left
+    /// open, none below 1,000 columns, else by the length of each row.
     pub dropout: Option<f32>,
 }
 

@@ -145,7 +145,7 @@ impl Network {
                 tape.error = Some(error);
                 return;
             }
-            let (share, samples) = (config.input.dropout.unwrap_or(0.0), (tape.first, tape.len));
+            let (share, samples) = (config.input.dropout, (tape.first, tape.len));
             tape.features.drop_out(share, draw, samples);
             tape.watch.lap(Phase::Read);
             forward(kernels, hidden, Some(draw), tape);

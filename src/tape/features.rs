@@ -8,6 +8,7 @@
 use crate::error::Result;
 use crate::rng::{Rng, Stream};
 use crate::rows::Matrix;
+use crate::rules::input_dropout;
 use crate::sparse::Features;
 
 use super::{BLOCK, Lists};
@@ -68,11 +69,16 @@ impl FeatureTape {
         Ok(())
     }
 
-    /// Drops a share of the features of each of the `n` samples at random, and scales the others
-    /// up; samples with fewer than eight keep them all. The first sample has number `first` in its
-    /// batch.
-    pub fn drop_out(&mut self, share: f32, (seed, step): (u64, u64), (first, n): (usize, usize)) {
-        if share == 0.0 {
+    /// Drops a share of the features of each of the `n` samples at random, by rule where none is
+    /// given, and scales the others up; samples with fewer than eight keep them all. The first
+    /// sample has number `first` in its batch.
+    pub fn drop_out(
+        &mut self,
+        share: Option<f32>,
+        (seed, step): (u64, u64),
+        (first, n): (usize, usize),
+    ) {
+        if share == Some(0.0) {
             return;
         }
         for i in 0..n {
@@ -89,11 +95,13 @@ impl FeatureTape {
 }
 
 /// Sets a share of the values that are `present` to zero.
-fn drop_some(values: &mut [f32], present: impl Fn(f32) -> bool, share: f32, rng: &mut Rng) {
-    let kept = 1.0 / (1.0 - share);
-    if values.iter().filter(|x| present(**x)).count() < SHORT {
+fn drop_some(values: &mut [f32], present: impl Fn(f32) -> bool, share: Option<f32>, rng: &mut Rng) {
+    let n = values.iter().filter(|x| present(**x)).count();
+    if n < SHORT {
         return;
     }
+    let share = share.unwrap_or_else(|| input_dropout(n));
+    let kept = 1.0 / (1.0 - share);
     for x in values.iter_mut().filter(|x| present(**x)) {
         *x = if rng.uniform() < share { 0.0 } else { *x * kept };
     }

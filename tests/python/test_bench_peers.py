@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,28 @@ def test_with_all_labels_drawn_the_sampled_loss_is_the_dense_one() -> None:
     log_p = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
     wanted = -np.mean([log_p[i, rows().labels[2 * i : 2 * i + 2]].mean() for i in range(10)])
     assert losses[1] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_pytorch_drops_features_by_the_rule_of_the_engine() -> None:
+    torch = pytest.importorskip("torch")
+    from slide_rs._peers import torch_softmax as peer
+
+    text = (Path(__file__).parents[2] / "src/rules.rs").read_text(encoding="utf-8")
+    most = re.search(r"const MOST_DROPPED: f32 = ([\d.]+);", text)
+    long_row = re.search(r"const LONG_ROW: usize = (\d+);", text)
+    assert most is not None
+    assert long_row is not None
+    lengths = [7, 8, 0, 64, 500]
+    full = [0 if n < 8 else min(n / int(long_row[1]), 1) for n in lengths]
+    batch = peer.Batch.gather(rows(), np.arange(0))._replace(
+        ids=torch.zeros(sum(lengths), dtype=torch.int64),
+        offsets=torch.tensor([0, *np.cumsum(lengths)[:-1]]),
+    )
+    # A product and a quotient, both rounded once.
+    shares = np.repeat(full, lengths) * float(most[1])
+    np.testing.assert_allclose(peer.dropped(batch, None), shares, rtol=2 * 2.0**-24)
+    shares = np.repeat([0.25 * (n >= 8) for n in lengths], lengths)
+    np.testing.assert_array_equal(peer.dropped(batch, 0.25), shares)
 
 
 def test_rows_that_are_always_touched_move_as_by_the_adam_of_pytorch() -> None:

@@ -136,7 +136,7 @@ def test_the_engine_keeps_what_was_said_and_fills_in_the_rest(sampler: samplers.
     assert net.config.output.sampler == sampler
     assert net.config.seed == 4
     assert net.config.optimizer.lr == 0.5
-    assert net.config.input.dropout is not None
+    assert net.config.input.dropout == 0.0
     assert net.config.hidden[0].norm is not None
 
 

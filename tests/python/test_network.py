@@ -433,30 +433,43 @@ def test_the_version_is_that_of_the_package_and_the_build_is_described() -> None
     assert all(hasattr(sr, name) for name in sr.__all__)
 
 
+def weights_with_dropout(n: int, dropout: float | None, form: str = "sparse") -> bytes:
+    """Return the weights of a network after training on rows of ``n`` features."""
+    rng = np.random.default_rng(0)
+    dense = np.zeros((20, 1000), np.float32)
+    for row in dense:
+        row[rng.choice(1000, n, replace=False)] = rng.random(n) + 0.5
+    net = sr.Network(
+        [layers.SparseInput(1000, dropout=dropout), layers.Dense(4), layers.SampledDense(5)]
+    )
+    X = sparse.csr_array(dense) if form == "sparse" else dense
+    net.fit(X, np.arange(20) % 5, epochs=2, verbose=False)
+    return b"".join(array.tobytes() for array in net.weights().values())
+
+
 @pytest.mark.parametrize("form", ["sparse", "dense"])
 @pytest.mark.parametrize("dropout", [None, 0.9])
 def test_rows_of_fewer_than_eight_features_lose_none_by_dropout(
     dropout: float | None, form: str
 ) -> None:
-    def weights(n: int, dropout: float | None) -> bytes:
-        rng = np.random.default_rng(0)
-        dense = np.zeros((20, 1000), np.float32)
-        for row in dense:
-            row[rng.choice(1000, n, replace=False)] = rng.random(n) + 0.5
-        net = sr.Network(
-            [layers.SparseInput(1000, dropout=dropout), layers.Dense(4), layers.SampledDense(5)]
-        )
-        X = sparse.csr_array(dense) if form == "sparse" else dense
-        net.fit(X, np.arange(20) % 5, epochs=2, verbose=False)
-        return b"".join(array.tobytes() for array in net.weights().values())
-
     for n in range(1, 8):
-        assert weights(n, dropout) == weights(n, 0.0)
+        assert weights_with_dropout(n, dropout, form) == weights_with_dropout(n, 0.0, form)
     for n in (8, 9):
-        assert weights(n, dropout) != weights(n, 0.0)
+        assert weights_with_dropout(n, dropout, form) != weights_with_dropout(n, 0.0, form)
 
 
-@pytest.mark.parametrize(("columns", "share"), [(999, 0.0), (1000, 0.4)])
-def test_dropout_by_rule_is_for_a_thousand_features_and_more(columns: int, share: float) -> None:
+@pytest.mark.parametrize(("columns", "share"), [(999, 0.0), (1000, None)])
+def test_dropout_by_rule_is_for_a_thousand_columns_and_more(
+    columns: int, share: float | None
+) -> None:
     net = sr.Network([layers.SparseInput(columns), layers.Dense(2), layers.SampledDense(3)])
-    assert net.config.input.dropout == pytest.approx(share)
+    assert net.config.input.dropout == share
+    assert ("dropout by length" in net.summary()) == (share is None)
+
+
+@pytest.mark.parametrize("form", ["sparse", "dense"])
+@pytest.mark.parametrize(("n", "share"), [(16, 0.1), (32, 0.2), (64, 0.4), (300, 0.4)])
+def test_by_rule_a_row_loses_features_by_its_length(n: int, share: float, form: str) -> None:
+    by_rule = weights_with_dropout(n, None, form)
+    assert by_rule == weights_with_dropout(n, share, form)
+    assert by_rule != weights_with_dropout(n, share / 2, form)

@@ -38,7 +38,7 @@ class Settings:
     limit: float
     #: What slide_rs chooses by rule for its own network, so that PyTorch trains the same one.
     norm: float
-    dropout: float
+    dropout: float | None
     lr: float
     #: Labels predicted for each test row.
     k: int = 5

@@ -68,6 +68,21 @@ class Batch(NamedTuple):
         return cls(*(torch.from_numpy(array) for array in arrays))
 
 
+def dropped(batch: Batch, share: float | None) -> Any:
+    """Return for each feature the chance of being left out, by the rule of slide_rs if not given.
+
+    Rows of fewer than eight features keep them all; by rule others lose more the longer they are.
+    """
+    ends = torch.cat([batch.offsets[1:], torch.tensor([len(batch.ids)])])
+    lengths = ends - batch.offsets
+    shares = (
+        0.4 * lengths.clamp(max=64) / 64
+        if share is None
+        else torch.full_like(lengths, share, dtype=torch.float32)
+    )
+    return shares.where(lengths >= 8, 0.0).repeat_interleave(lengths)
+
+
 class Table:
     """Rows of weights with Adam's moments, of which a step reads and changes few."""
 
@@ -213,8 +228,10 @@ class SoftmaxNet:
         ids, places = batch.ids.unique(return_inverse=True)
         only = torch.zeros(1, dtype=torch.int64)
         features, bias = self.features.take(ids), self.bias.take(only)
-        if self.settings.dropout and not self.relu:
-            batch = batch._replace(values=F.dropout(batch.values, self.settings.dropout))
+        if not self.relu:
+            shares = dropped(batch, self.settings.dropout)
+            kept = torch.rand(len(shares)) >= shares
+            batch = batch._replace(values=batch.values * kept / (1 - shares))
         loss, active = self.output.loss(self._hidden(batch, features, bias, places), batch)
         loss.backward()
         self.output.update(self.step, lr)
