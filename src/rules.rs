@@ -117,7 +117,7 @@ const NORM: f32 = 6.0;
 ///
 /// Rows of many features stand losing two in five of them, and generalise better; with the few of
 /// a short row what it says would be lost.
-pub fn input_dropout(n: usize) -> f32 {
+pub(crate) fn input_dropout(n: usize) -> f32 {
     MOST_DROPPED * (n.min(LONG_ROW) as f32 / LONG_ROW as f32)
 }
 
