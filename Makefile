@@ -23,7 +23,7 @@ test: build $(VENV)/dev.stamp ## run all tests, Rust and Python
 
 test-torch: build .venv-torch/test-torch.stamp ## run types and tests that need PyTorch, in .venv-torch
 	.venv-torch/bin/python -m mypy --follow-imports silent python/slide_rs/torch
-	PYTHONPATH=$(CURDIR)/python .venv-torch/bin/python -m pytest tests/torch
+	PYTHONPATH=$(CURDIR)/python .venv-torch/bin/python -m pytest tests/torch tests/python/test_bench_peers.py
 
 lint: lint-rust lint-python ## run every check that is not a test
 

@@ -97,7 +97,11 @@ class Network(GrowingNetwork):
 
     @property
     def config(self) -> NetworkConfig:
-        """The description of the network, with everything left to rule filled in."""
+        """The description of the network, with what was left to rule filled in.
+
+        What depends on the rows or the length of a run stays ``None``: ``input.dropout`` from 1,000
+        columns on, and the warm-up.
+        """
         return self._config
 
     @property

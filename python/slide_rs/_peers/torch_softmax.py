@@ -228,7 +228,7 @@ class SoftmaxNet:
         ids, places = batch.ids.unique(return_inverse=True)
         only = torch.zeros(1, dtype=torch.int64)
         features, bias = self.features.take(ids), self.bias.take(only)
-        if not self.relu:
+        if self.settings.dropout != 0.0 and not self.relu:
             shares = dropped(batch, self.settings.dropout)
             kept = torch.rand(len(shares)) >= shares
             batch = batch._replace(values=batch.values * kept / (1 - shares))
