@@ -84,25 +84,25 @@ impl FeatureTape {
         for i in 0..n {
             let mut rng = Rng::new(seed, Stream::InputDropout, step, (first + i) as u64);
             if self.are_rows {
-                drop_some(self.rows.row_mut(i), |x| x != 0.0, share, &mut rng);
+                drop_some(self.rows.row_mut(i), share, &mut rng);
             } else {
                 let range = self.lists.range(i);
-                drop_some(&mut self.lists.coefs[range], |_| true, share, &mut rng);
+                drop_some(&mut self.lists.coefs[range], share, &mut rng);
             }
         }
         self.lists.drop_zeros();
     }
 }
 
-/// Sets a share of the values that are `present` to zero.
-fn drop_some(values: &mut [f32], present: impl Fn(f32) -> bool, share: Option<f32>, rng: &mut Rng) {
-    let n = values.iter().filter(|x| present(**x)).count();
+/// Sets a share of the values to zero. Zeros, which may be stored, are no features.
+fn drop_some(values: &mut [f32], share: Option<f32>, rng: &mut Rng) {
+    let n = values.iter().filter(|x| **x != 0.0).count();
     if n < SHORT {
         return;
     }
     let share = share.unwrap_or_else(|| input_dropout(n));
     let kept = 1.0 / (1.0 - share);
-    for x in values.iter_mut().filter(|x| present(**x)) {
+    for x in values.iter_mut().filter(|x| **x != 0.0) {
         *x = if rng.uniform() < share { 0.0 } else { *x * kept };
     }
 }

@@ -442,7 +442,10 @@ def weights_with_dropout(n: int, dropout: float | None, form: str = "sparse") ->
     net = sr.Network(
         [layers.SparseInput(1000, dropout=dropout), layers.Dense(4), layers.SampledDense(5)]
     )
-    X = sparse.csr_array(dense) if form == "sparse" else dense
+    X = sparse.csr_array(dense) if form != "dense" else dense
+    if form == "stored zeros":
+        X = sparse.csr_array(np.where(dense == 0.0, 1.0, dense).astype(np.float32))
+        X.data[dense.ravel() == 0.0] = 0.0
     net.fit(X, np.arange(20) % 5, epochs=2, verbose=False)
     return b"".join(array.tobytes() for array in net.weights().values())
 
@@ -471,5 +474,6 @@ def test_dropout_by_rule_is_for_a_thousand_columns_and_more(
 @pytest.mark.parametrize(("n", "share"), [(16, 0.1), (32, 0.2), (64, 0.4), (300, 0.4)])
 def test_by_rule_a_row_loses_features_by_its_length(n: int, share: float, form: str) -> None:
     by_rule = weights_with_dropout(n, None, form)
+    assert by_rule == weights_with_dropout(n, None, "stored zeros")
     assert by_rule == weights_with_dropout(n, share, form)
     assert by_rule != weights_with_dropout(n, share / 2, form)
