@@ -60,16 +60,16 @@ fn rows(criterion: &mut Criterion) {
             for kernels in &Kernels::available().collect::<Vec<_>>() {
                 let name = |kernel: &str| (format!("{kernel}/{width}/{state}"), kernels);
                 each_call(criterion, name("dot_rows"), &all, |rows| {
-                    (kernels.dot_rows)(black_box(&weights), rows, &x, &mut out);
+                    (kernels.f32.dot_rows)(black_box(&weights), rows, &x, &mut out);
                 });
                 each_call(criterion, name("dot_rows_bf16"), &all, |rows| {
-                    (kernels.dot_rows_bf16)(black_box(&halves), rows, &x, &mut out);
+                    (kernels.bf16.dot_rows)(black_box(&halves), rows, &x, &mut out);
                 });
                 each_call(criterion, name("axpy_rows"), &all, |rows| {
-                    (kernels.axpy_rows)(black_box(&weights), rows, &coefs, &mut x);
+                    (kernels.f32.axpy_rows)(black_box(&weights), rows, &coefs, &mut x);
                 });
                 each_call(criterion, name("axpy_rows_bf16"), &all, |rows| {
-                    (kernels.axpy_rows_bf16)(black_box(&halves), rows, &coefs, &mut x);
+                    (kernels.bf16.axpy_rows)(black_box(&halves), rows, &coefs, &mut x);
                 });
             }
         }
@@ -91,22 +91,22 @@ fn columns(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements((active * active) as u64));
         group.bench_function("dot", |bencher| {
             bencher.iter(|| {
-                (kernels.dot_columns)(black_box(floats), &rows, &columns, &values, &mut out);
+                (kernels.f32.dot_columns)(black_box(floats), &rows, &columns, &values, &mut out);
             });
         });
         group.bench_function("dot_bf16", |bencher| {
             bencher.iter(|| {
-                (kernels.dot_columns_bf16)(black_box(halves), &rows, &columns, &values, &mut out);
+                (kernels.bf16.dot_columns)(black_box(halves), &rows, &columns, &values, &mut out);
             });
         });
         group.bench_function("axpy", |bencher| {
             bencher.iter(|| {
-                (kernels.axpy_columns)(black_box(floats), &rows, &values, &columns, &mut out);
+                (kernels.f32.axpy_columns)(black_box(floats), &rows, &values, &columns, &mut out);
             });
         });
         group.bench_function("axpy_bf16", |bencher| {
             bencher.iter(|| {
-                (kernels.axpy_columns_bf16)(black_box(halves), &rows, &values, &columns, &mut out);
+                (kernels.bf16.axpy_columns)(black_box(halves), &rows, &values, &columns, &mut out);
             });
         });
         group.finish();
@@ -114,7 +114,7 @@ fn columns(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(active as u64));
         group.bench_function("bf16", |bencher| {
             let mut halves = vec![Bf16::default(); active];
-            bencher.iter(|| (kernels.round)((7, 0), black_box(&values), &mut halves));
+            bencher.iter(|| (kernels.bf16.round)((7, 0), black_box(&values), &mut halves));
         });
         group.finish();
     }
@@ -140,7 +140,14 @@ fn vectors(criterion: &mut Criterion) {
             let mut group = criterion.benchmark_group(format!("vectors/{width}/{}", kernels.name));
             group.bench_function("adam", |bencher| {
                 bencher.iter(|| {
-                    (kernels.adam.entries)(&step, (0, 0), &mut w, &mut m, &mut v, black_box(&g));
+                    (kernels.f32.adam.entries)(
+                        &step,
+                        (0, 0),
+                        &mut w,
+                        &mut m,
+                        &mut v,
+                        black_box(&g),
+                    );
                 });
             });
             group.bench_function("dot", |bencher| {
@@ -189,7 +196,7 @@ fn products(criterion: &mut Criterion) {
             group.bench_function(format!("{} rows", kernels.name), |bencher| {
                 bencher.iter(|| {
                     let b = (&b[..], n);
-                    (kernels.gemm_rows)([m, n], (black_box(&a), k), b, &rows, (&mut c, n));
+                    (kernels.f32.gemm_rows)([m, n], (black_box(&a), k), b, &rows, (&mut c, n));
                 });
             });
         }

@@ -133,7 +133,12 @@ impl Step {
         for (slot, &row) in self.slots.iter_mut().zip(rows) {
             *slot = weights.stripes().slot(row);
         }
-        (self.kernels.dot_rows)(weights.as_slice(), &self.slots, self.x.row(0), &mut self.outputs);
+        (self.kernels.f32.dot_rows)(
+            weights.as_slice(),
+            &self.slots,
+            self.x.row(0),
+            &mut self.outputs,
+        );
         let y = self.outputs.iter().sum();
         // The derivative of `y` by each output is 1.
         self.edges.group(weights.stripes(), std::iter::once((0, rows, &[1.0; ACTIVE][..])));

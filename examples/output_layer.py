@@ -31,6 +31,7 @@ STORED = {
     "floats": ("float32", {"second_moment": "entry"}, 4, 8),
     "rule": ("float32", LIGHT, 4, 2),
     "halves": ("bfloat16", LIGHT, 2, 2),
+    "float16": ("float16", LIGHT, 2, 2),
 }
 
 
@@ -48,7 +49,7 @@ def main() -> None:
         "--stored",
         choices=STORED,
         default="floats",
-        help="w, m, v as floats; m in halves and one v a row, the rule; and w in halves",
+        help="w, m, v as floats; m in halves and one v a row, the rule; and w in bf16 or f16",
     )
     parser.add_argument("--threads", type=int, metavar="N")
     given = parser.parse_args()

@@ -1,11 +1,11 @@
 """Weights and moments in halves against floats, on data of your own: paired seeds.
 
-    python examples/precision.py TRAIN TEST [--seeds 5] [--light | --moments]
+    python examples/precision.py TRAIN TEST [--seeds 5] [--light | --moments | --output]
 
 The networks of a seed differ in how weights are stored alone; with ``--light`` also in what Adam
 remembers: moments in halves, and then one second moment a row; with ``--moments`` in that alone, in
-the output layer or in both, of which the last is what wide layers have by rule. The last lines are
-the mean differences from floats, with their standard errors in brackets; in ``PSP@5`` rare labels
+the output layer or in both, of which the last is what wide layers have by rule; with ``--output`` in
+the weights of the output layer alone, all else being so. The last lines are the mean differences from the first kind, with their standard errors in brackets; in ``PSP@5`` rare labels
 count more.
 """
 
@@ -32,6 +32,8 @@ class Stored:
     moments_dtype: str = "float32"
     second_moment: str = "entry"
     output_alone: bool = False
+    #: How the first layer is stored, if not as the output.
+    first_dtype: str | None = None
 
     def network(
         self, train: slide_rs.datasets.Dataset, hidden: int, n_active: int | None, seed: int
@@ -40,7 +42,11 @@ class Stored:
         adam = optim.Adam(second_moment=self.second_moment, moments_dtype=self.moments_dtype)
         chain = [
             layers.SparseInput(train.n_features),
-            layers.Dense(hidden, dtype=self.dtype, optimizer=EXACT if self.output_alone else None),
+            layers.Dense(
+                hidden,
+                dtype=self.first_dtype or self.dtype,
+                optimizer=EXACT if self.output_alone else None,
+            ),
             layers.SampledDense(
                 train.n_labels, dtype=self.dtype, sampler=samplers.LSH(n_active=n_active)
             ),
@@ -50,11 +56,13 @@ class Stored:
     def size(self, train: slide_rs.datasets.Dataset, hidden: int) -> float:
         """Return the megabytes of weights and their moments."""
         of_input = FLOATS.bytes if self.output_alone else self.bytes
+        if self.first_dtype == "float32":
+            of_input = BY_RULE.bytes
         return hidden * (train.n_features * of_input + train.n_labels * self.bytes) / 1e6
 
 
 FLOATS = Stored("float32", 12, "float32")
-WEIGHTS = [FLOATS, Stored("bfloat16", 10)]
+WEIGHTS = [FLOATS, Stored("bfloat16", 10), Stored("float16", 10, "float16")]
 LIGHT = [
     FLOATS,
     Stored("bf16 w, m, v", 6, moments_dtype="bfloat16"),
@@ -64,6 +72,10 @@ LIGHT = [
 
 ROW = Stored("row v", 8, "float32", second_moment="row")
 BY_RULE = replace(ROW, name="bf16 m; row v", bytes=6, moments_dtype="bfloat16")
+OUTPUT = [
+    replace(BY_RULE, name=f"output: {dtype}", bytes=size, dtype=dtype, first_dtype="float32")
+    for dtype, size in (("float32", 6), ("float16", 4), ("bfloat16", 4))
+]
 MOMENTS = [
     FLOATS,
     Stored("bf16 m, v", 8, "float32", "bfloat16"),
@@ -87,6 +99,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="of the test set; all when not given")
     parser.add_argument("--light", action="store_true", help="what Adam remembers differs too")
     parser.add_argument("--moments", action="store_true", help="that alone differs")
+    parser.add_argument("--output", action="store_true", help="weights of the output alone differ")
     given = parser.parse_args()
     train, test = (slide_rs.datasets.read_xmc(path) for path in (given.train, given.test))
 
@@ -95,7 +108,8 @@ def main() -> None:
 
     print(f"{'seed':>4}{'stored':>23}{'P@1':>8}{'P@5':>8}{'PSP@5':>8}{'rows/s':>9}{'MB':>9}")
     reached: dict[str, list[list[float]]] = {}
-    kinds = MOMENTS if given.moments else LIGHT if given.light else WEIGHTS
+    kinds = LIGHT if given.light else WEIGHTS
+    kinds = MOMENTS if given.moments else OUTPUT if given.output else kinds
     for seed in range(given.seeds):
         for stored in kinds:
             net = stored.network(train, given.hidden, given.n_active, seed)
@@ -110,12 +124,12 @@ def main() -> None:
                 flush=True,
             )
     for stored in kinds[1:]:
-        gains = np.subtract(reached[stored.name], reached[FLOATS.name])
+        gains = np.subtract(reached[stored.name], reached[kinds[0].name])
         n = len(gains)
         errors = gains.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(METRICS), np.nan)
         told = zip(METRICS, gains.mean(axis=0), errors, strict=True)
         parts = [f"{name.upper()} {gain:+.4f} ({error:.4f})" for name, gain, error in told]
-        print(f"{stored.name} - {FLOATS.name}: {', '.join(parts)}")
+        print(f"{stored.name} - {kinds[0].name}: {', '.join(parts)}")
 
 
 if __name__ == "__main__":

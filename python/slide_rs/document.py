@@ -29,7 +29,7 @@ __all__ = [
 
 _Object = dict[str, Any]
 
-DTYPES = {"float32": "f32", "bfloat16": "bf16"}
+DTYPES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 FAMILIES: dict[str, type[Tables]] = {
     "simhash": tables.SimHash,
     "wta": tables.WTA,

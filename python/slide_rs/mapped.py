@@ -163,7 +163,7 @@ class _Rows:
 
 
 def tensors(path: str) -> tuple[NetworkConfig, dict[str, NDArray[Any]]]:
-    """Return the description in a model file, and its weights by name, mapped: halves as uint16.
+    """Return the description in a model file, and its weights by name, mapped: bfloat16 as uint16.
 
     Raises
     ------
@@ -210,7 +210,11 @@ def _shapes(config: NetworkConfig) -> Mapping[str, tuple[int, ...]]:
 def _mapped(
     path: str, start: int, size: int, told: Mapping[str, Any], shape: tuple[int, ...]
 ) -> NDArray[Any]:
-    kinds: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "BF16": np.dtype("<u2")}
+    kinds: dict[str, np.dtype[Any]] = {
+        "F32": np.dtype("<f4"),
+        "BF16": np.dtype("<u2"),
+        "F16": np.dtype("<f2"),
+    }
     dtype = kinds[told["dtype"]]
     first, last = (int(place) for place in told["data_offsets"])
     if tuple(told["shape"]) != shape or last - first != math.prod(shape) * dtype.itemsize:
@@ -223,5 +227,5 @@ def _mapped(
 def _floats(rows: NDArray[Any]) -> NDArray[np.float32]:
     """Return rows as float32; bfloat16 is its upper half."""
     if rows.dtype != np.uint16:
-        return np.asarray(rows)
+        return np.asarray(rows, dtype=np.float32)
     return (rows.astype(np.uint32) << 16).view(np.float32)

@@ -128,6 +128,8 @@ pub enum Dtype {
     F32,
     /// The upper half of 32-bit floats, rounded at random after each change.
     Bf16,
+    /// Halves of IEEE 754, rounded at random after each change; for weights alone.
+    F16,
 }
 
 /// The output layer.
@@ -152,7 +154,7 @@ impl Dtype {
     pub const fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
-            Self::Bf16 => 2,
+            Self::Bf16 | Self::F16 => 2,
         }
     }
 }

@@ -150,7 +150,9 @@ impl OptimizerConfig {
         let (Self::Adam { lr, .. } | Self::Sgd { lr, .. } | Self::Adagrad { lr, .. }) = *self;
         positive("optimizer.lr", lr.unwrap_or(1.0))?;
         match *self {
-            Self::Adam { beta1, beta2, eps, weight_decay, .. } => {
+            Self::Adam { beta1, beta2, eps, weight_decay, moments, .. } => {
+                let fine = moments != Some(Dtype::F16);
+                ensure(fine, "optimizer.moments", "f16", "f32 or bf16, which has small numbers")?;
                 share("optimizer.beta1", beta1)?;
                 share("optimizer.beta2", beta2)?;
                 positive("optimizer.eps", eps)?;

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::config::{ClipConfig, Dtype, OptimizerConfig, SecondMoment};
+use crate::config::{ClipConfig, OptimizerConfig, SecondMoment};
 use crate::error::{Error, Result};
 use crate::layer::BatchInputs;
 use crate::optim::{Optimizer, names};
@@ -57,7 +57,7 @@ impl<'m> Moments<'m> {
         };
         let (sizes, dtype) = ((config.units, config.inputs), moments.unwrap_or_default());
         let typed = |name, numbers: Numbers<'m>| {
-            let found = if numbers.rounds() { Dtype::Bf16 } else { Dtype::F32 };
+            let found = numbers.dtype();
             if found == dtype {
                 return Rows::lent(name, sizes, numbers);
             }

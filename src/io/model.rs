@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::network::{Counters, Network};
 use crate::optim::Param;
 use crate::rows::Rows;
-use crate::simd::Bf16;
+use crate::simd::{Bf16, F16};
 
 use super::{durable, state};
 
@@ -61,6 +61,7 @@ pub(super) struct Tensor {
 pub(super) enum Values {
     F32(Vec<f32>),
     Bf16(Vec<Bf16>),
+    F16(Vec<F16>),
     U32(Vec<u32>),
     U16(Vec<u16>),
     U8(Vec<u8>),
@@ -71,6 +72,7 @@ impl View for Tensor {
         match self.values {
             Values::F32(_) => Dtype::F32,
             Values::Bf16(_) => Dtype::BF16,
+            Values::F16(_) => Dtype::F16,
             Values::U32(_) => Dtype::U32,
             Values::U16(_) => Dtype::U16,
             Values::U8(_) => Dtype::U8,
@@ -90,6 +92,7 @@ impl View for Tensor {
         Cow::Borrowed(match &self.values {
             Values::F32(values) => bytemuck::cast_slice(values),
             Values::Bf16(values) => bytemuck::cast_slice(values),
+            Values::F16(values) => bytemuck::cast_slice(values),
             Values::U32(values) => bytemuck::cast_slice(values),
             Values::U16(values) => bytemuck::cast_slice(values),
             Values::U8(values) => values,
@@ -104,7 +107,8 @@ impl View for Tensor {
 fn tensor(rows: &Rows<'_>) -> Tensor {
     let values = match rows.dtype() {
         config::Dtype::F32 => Values::F32(rows.to_vec()),
-        config::Dtype::Bf16 => Values::Bf16(rows.to_halves()),
+        config::Dtype::Bf16 => Values::Bf16(rows.to_stored()),
+        config::Dtype::F16 => Values::F16(rows.to_stored()),
     };
     Tensor { shape: [rows.stripes().rows(), rows.width()], values }
 }
@@ -290,6 +294,7 @@ fn bytes<'a>(
     let wanted_dtype = match dtype {
         config::Dtype::F32 => Dtype::F32,
         config::Dtype::Bf16 => Dtype::BF16,
+        config::Dtype::F16 => Dtype::F16,
     };
     if found_dtype != wanted_dtype || found != wanted {
         return Err(format!(
@@ -300,7 +305,8 @@ fn bytes<'a>(
     let bytes = tensor.data();
     let finite = match dtype {
         config::Dtype::F32 => bytes.as_chunks().0.iter().all(|&x| float(x).is_finite()),
-        config::Dtype::Bf16 => bytes.as_chunks().0.iter().all(|&x| half(x).is_finite()),
+        config::Dtype::Bf16 => bytes.as_chunks().0.iter().all(|&x| bf16(x).is_finite()),
+        config::Dtype::F16 => bytes.as_chunks().0.iter().all(|&x| f16(x).is_finite()),
     };
     if !finite {
         return Err(format!("tensor {name:?} holds values that are not finite"));
@@ -312,8 +318,12 @@ fn float(bytes: [u8; 4]) -> f32 {
     f32::from_le_bytes(bytes)
 }
 
-fn half(bytes: [u8; 2]) -> f32 {
+fn bf16(bytes: [u8; 2]) -> f32 {
     Bf16::from_bits(u16::from_le_bytes(bytes)).to_f32()
+}
+
+fn f16(bytes: [u8; 2]) -> f32 {
+    F16::from_bits(u16::from_le_bytes(bytes)).to_f32()
 }
 
 /// Puts the numbers of one tensor in their rows.
@@ -326,7 +336,8 @@ fn read_rows(
     let bytes = bytes(tensors, name, shape, rows.dtype())?;
     match rows.dtype() {
         config::Dtype::F32 => rows.assign(bytes.as_chunks().0.iter().copied().map(float)),
-        config::Dtype::Bf16 => rows.assign(bytes.as_chunks().0.iter().copied().map(half)),
+        config::Dtype::Bf16 => rows.assign(bytes.as_chunks().0.iter().copied().map(bf16)),
+        config::Dtype::F16 => rows.assign(bytes.as_chunks().0.iter().copied().map(f16)),
     }
     Ok(())
 }

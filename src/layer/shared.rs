@@ -35,7 +35,7 @@ impl Sampled<'_> {
             let rows = &mut rows[..slots.len() * stride];
             weights.gather(kernels, slots, next, rows);
             let sums = &mut sums[..slots.len() * n];
-            (kernels.products)(rows, x, stride, &[], sums);
+            (kernels.f32.products)(rows, x, stride, &[], sums);
             let mut biases = [0.0; TILE];
             if let Some(bias) = bias {
                 slots.iter().zip(&mut biases).for_each(|(&slot, to)| *to = bias[slot as usize]);
@@ -142,7 +142,8 @@ mod tests {
     fn a_block_at_once_is_every_sample_on_its_own_to_the_bit() {
         for kernels in Kernels::available() {
             for (width, n) in [(16, 1), (128, 16), (50, 7)] {
-                for what in [(true, Dtype::F32), (false, Dtype::F32), (true, Dtype::Bf16)] {
+                let halves = [(true, Dtype::Bf16), (true, Dtype::F16)];
+                for what in [true, false].map(|bias| (bias, Dtype::F32)).into_iter().chain(halves) {
                     let layer = layer(width, what);
                     let (inputs, mut tape) = block(width, n);
                     layer.shared_logits(&kernels, (&inputs, n), &mut tape);

@@ -78,7 +78,7 @@ impl SimHash {
             Vectors::Sparse { .. } => {
                 for (i, out) in scratch.chunks_mut(bits).enumerate() {
                     let vector = vectors.get(i, width);
-                    (kernels.axpy_rows)(projection, vector.ids, vector.values, out);
+                    (kernels.f32.axpy_rows)(projection, vector.ids, vector.values, out);
                 }
             }
         }

@@ -241,7 +241,7 @@ impl Stage {
     /// Makes room for `weights` stored as halves. On every thread before the work begins: which of
     /// them will meet the rows of a shard differs from time to time.
     pub(super) fn make_room(&mut self, weights: &Rows<'_>) {
-        if weights.dtype() == Dtype::Bf16 {
+        if weights.dtype() != Dtype::F32 {
             let floats = self.rows() * weights.stride();
             self.room.reserve(floats.saturating_sub(self.room.len()));
         }

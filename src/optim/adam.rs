@@ -117,7 +117,7 @@ impl Adam {
         Entries { w, m, v }: &mut Entries<'_>,
         g: &[f32],
     ) {
-        (kernels.adam.entries)(&self.step, (0, 0), w, m, v, g);
+        (kernels.f32.adam.entries)(&self.step, (0, 0), w, m, v, g);
     }
 
     /// Pays what is owed to a row that has seen `seen` steps.

@@ -2,7 +2,7 @@
 
 use crate::rng::{Rng, Stream};
 use crate::rows::Numbers;
-use crate::simd::{self, AdamRowStep, AdamStep, Kernels};
+use crate::simd::{Adam, AdamRowStep, AdamStep, Kernels, Stored as Type};
 
 /// A row as it is stored, with what Adam remembers of it.
 #[derive(Debug)]
@@ -58,19 +58,11 @@ impl Stored<'_> {
     ) {
         let dice = (key, first as u32);
         let v = self.v.part(first, g.len());
-        match (self.w.part(first, g.len()), self.m.part(first, g.len())) {
-            (Numbers::F32(w), Numbers::F32(m)) => {
-                run(&kernels.adam, how, dice, (w, m, v.into_floats()), g);
-            }
-            (Numbers::F32(w), Numbers::Bf16(m)) => {
-                run(&kernels.adam_light_moments, how, dice, (w, m, v.into_halves()), g);
-            }
-            (Numbers::Bf16(w), Numbers::F32(m)) => {
-                run(&kernels.adam_light_weights, how, dice, (w, m, v.into_floats()), g);
-            }
-            (Numbers::Bf16(w), Numbers::Bf16(m)) => {
-                run(&kernels.adam_light, how, dice, (w, m, v.into_halves()), g);
-            }
+        let (w, m) = (self.w.part(first, g.len()), self.m.part(first, g.len()));
+        match w {
+            Numbers::F32(w) => run(kernels, how, dice, (w, m, v), g),
+            Numbers::Bf16(w) => run(kernels, how, dice, (w, m, v), g),
+            Numbers::F16(w) => run(kernels, how, dice, (w, m, v), g),
         }
     }
 
@@ -110,8 +102,23 @@ pub(super) const fn keys(t: u64, id: u32) -> Rng {
     Rng::new(0, Stream::Rounding, t, id as u64)
 }
 
-fn run<W, M>(
-    kernels: &simd::Adam<W, M>,
+#[inline]
+fn run<W: Type>(
+    kernels: &Kernels,
+    how: (&AdamStep, Option<&AdamRowStep>),
+    dice: (u64, u32),
+    (w, m, v): (&mut [W], Numbers<'_>, Numbers<'_>),
+    g: &[f32],
+) {
+    let kernels = W::of(kernels);
+    match m {
+        Numbers::F32(m) => step(&kernels.adam, how, dice, (w, m, v.into_floats()), g),
+        m => step(&kernels.adam_light, how, dice, (w, m.into_halves(), v.into_halves()), g),
+    }
+}
+
+fn step<W, M>(
+    kernels: &Adam<W, M>,
     (step, of_row): (&AdamStep, Option<&AdamRowStep>),
     dice: (u64, u32),
     (w, m, v): (&mut [W], &mut [M], &mut [M]),

@@ -33,8 +33,9 @@ pub(super) fn optimizer_steps<'py>(
     let dtype = match dtype {
         "f32" => Dtype::F32,
         "bf16" => Dtype::Bf16,
+        "f16" => Dtype::F16,
         other => {
-            let (found, wanted) = (format!("{other:?}"), "\"f32\" or \"bf16\"");
+            let (found, wanted) = (format!("{other:?}"), "\"f32\", \"bf16\" or \"f16\"");
             return Err(Error::Config { name: "dtype", found, wanted }.into());
         }
     };

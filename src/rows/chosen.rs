@@ -1,7 +1,7 @@
 //! Products of matrices with chosen rows.
 
 use crate::config::Dtype;
-use crate::simd::Kernels;
+use crate::simd::{Kernels, Stored};
 
 use super::{Matrix, Rows};
 
@@ -19,10 +19,7 @@ impl Rows<'_> {
                 self.prefetch(kernels, slot);
             }
             let place = slot as usize * stride..(slot as usize + 1) * stride;
-            match self.dtype {
-                Dtype::F32 => out.copy_from_slice(&self.as_slice()[place]),
-                Dtype::Bf16 => (kernels.widen)(&self.halves()[place], out),
-            }
+            as_stored!(self.dtype, E => (E::of(kernels).widen)(&self.stored::<E>()[place], out));
         }
     }
 
@@ -47,16 +44,9 @@ impl Rows<'_> {
         out: &mut [f32],
     ) {
         let (dims, stride) = ([n, self.stride], self.stride);
-        match self.dtype {
-            Dtype::F32 => {
-                let rows = (self.as_slice(), stride);
-                (kernels.gemm_rows)(dims, coefs, rows, slots, (out, stride));
-            }
-            Dtype::Bf16 => {
-                let rows = (self.halves(), stride);
-                (kernels.gemm_rows_bf16)(dims, coefs, rows, slots, (out, stride));
-            }
-        }
+        as_stored!(self.dtype, E => {
+            (E::of(kernels).gemm_rows)(dims, coefs, (self.stored(), stride), slots, (out, stride));
+        });
     }
 
     /// Adds the product of the `n` rows of `coefs`, an entry for each row of `self`, with `self` to

@@ -38,9 +38,11 @@ impl<'m> Rows<'m> {
         numbers: Numbers<'m>,
     ) -> Result<Self> {
         let (stripes, found) = (Stripes::in_order(rows), numbers.len());
-        let (dtype, lines) = match numbers {
-            Numbers::F32(numbers) => (Dtype::F32, Lines::lent(numbers)),
-            Numbers::Bf16(numbers) => (Dtype::Bf16, Lines::lent(numbers)),
+        let dtype = numbers.dtype();
+        let lines = match numbers {
+            Numbers::F32(numbers) => Lines::lent(numbers),
+            Numbers::Bf16(numbers) => Lines::lent(numbers),
+            Numbers::F16(numbers) => Lines::lent(numbers),
         };
         let wanted = stripes.slots() * stride;
         match lines.filter(|_| found == wanted) {

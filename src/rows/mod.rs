@@ -5,8 +5,28 @@
 //! memory: `shards_mut` hands every task its own, and no lock is needed. The number of shards is
 //! a constant, never the number of threads: results must not depend on it.
 //!
-//! Rows are stored as `f32`, or as `bf16` in half the memory. Whoever reads them through
+//! Rows are stored as `f32`, or as `bf16` or `f16` in half the memory. Whoever reads them through
 //! [`Rows::dot_rows`] and its neighbours, [`Rows::tile`] or [`Rows::read`] need not know which.
+
+/// Evaluates `$work` where `$type` is what `$dtype` names.
+macro_rules! as_stored {
+    ($dtype:expr, $type:ident => $work:expr) => {
+        match $dtype {
+            $crate::config::Dtype::F32 => {
+                type $type = f32;
+                $work
+            }
+            $crate::config::Dtype::Bf16 => {
+                type $type = $crate::simd::Bf16;
+                $work
+            }
+            $crate::config::Dtype::F16 => {
+                type $type = $crate::simd::F16;
+                $work
+            }
+        }
+    };
+}
 
 mod chosen;
 mod lent;
@@ -23,7 +43,7 @@ use rayon::prelude::*;
 
 use crate::config::Dtype;
 use crate::rng::{Rng, Stream};
-use crate::simd::{Bf16, Kernels, LANES};
+use crate::simd::{Bf16, F16, Kernels, LANES, Stored};
 
 pub(crate) use lines::Lines;
 use matrix::Line;
@@ -150,7 +170,9 @@ impl Rows<'_> {
         bytemuck::cast_slice_mut(self.lines.as_mut_slice())
     }
 
-    fn halves(&self) -> &[Bf16] {
+    /// All slots as they are stored, padding included.
+    fn stored<E: Stored>(&self) -> &[E] {
+        assert_eq!(self.dtype, E::DTYPE, "numbers of the type that is stored");
         bytemuck::cast_slice(self.lines.as_slice())
     }
 
@@ -177,26 +199,19 @@ impl Rows<'_> {
     /// Copies row `id` with its padding to `out`, as long as the stride.
     pub fn read(&self, kernels: &Kernels, id: u32, out: &mut [f32]) {
         let start = self.stripes.slot(id) as usize * self.stride;
-        match self.dtype {
-            Dtype::F32 => out.copy_from_slice(&self.as_slice()[start..][..self.stride]),
-            Dtype::Bf16 => (kernels.widen)(&self.halves()[start..][..self.stride], out),
-        }
+        as_stored!(self.dtype, E => {
+            (E::of(kernels).widen)(&self.stored::<E>()[start..][..self.stride], out);
+        });
     }
 
     /// `out[k]`: the inner product of `x`, as long as the stride, with the row in `slots[k]`.
     pub fn dot_rows(&self, kernels: &Kernels, slots: &[u32], x: &[f32], out: &mut [f32]) {
-        match self.dtype {
-            Dtype::F32 => (kernels.dot_rows)(self.as_slice(), slots, x, out),
-            Dtype::Bf16 => (kernels.dot_rows_bf16)(self.halves(), slots, x, out),
-        }
+        as_stored!(self.dtype, E => (E::of(kernels).dot_rows)(self.stored(), slots, x, out));
     }
 
     /// Adds `coefs[k]` times the row in `slots[k]`, for all k, to `y`, as long as the stride.
     pub fn axpy_rows(&self, kernels: &Kernels, slots: &[u32], coefs: &[f32], y: &mut [f32]) {
-        match self.dtype {
-            Dtype::F32 => (kernels.axpy_rows)(self.as_slice(), slots, coefs, y),
-            Dtype::Bf16 => (kernels.axpy_rows_bf16)(self.halves(), slots, coefs, y),
-        }
+        as_stored!(self.dtype, E => (E::of(kernels).axpy_rows)(self.stored(), slots, coefs, y));
     }
 
     /// `out[k]`: the inner product of the row in `slots[k]` with the sparse vector that has
@@ -208,15 +223,9 @@ impl Rows<'_> {
         (columns, values): (&[u32], &[f32]),
         out: &mut [f32],
     ) {
-        let stride = self.stride;
-        match self.dtype {
-            Dtype::F32 => {
-                (kernels.dot_columns)((self.as_slice(), stride), slots, columns, values, out);
-            }
-            Dtype::Bf16 => {
-                (kernels.dot_columns_bf16)((self.halves(), stride), slots, columns, values, out);
-            }
-        }
+        as_stored!(self.dtype, E => {
+            (E::of(kernels).dot_columns)((self.stored(), self.stride), slots, columns, values, out);
+        });
     }
 
     /// Adds to `out[j]` the entry at `columns[j]` of `coefs[k]` times the row in `slots[k]`, for
@@ -228,15 +237,9 @@ impl Rows<'_> {
         columns: &[u32],
         out: &mut [f32],
     ) {
-        let stride = self.stride;
-        match self.dtype {
-            Dtype::F32 => {
-                (kernels.axpy_columns)((self.as_slice(), stride), slots, coefs, columns, out);
-            }
-            Dtype::Bf16 => {
-                (kernels.axpy_columns_bf16)((self.halves(), stride), slots, coefs, columns, out);
-            }
-        }
+        as_stored!(self.dtype, E => {
+            (E::of(kernels).axpy_columns)((self.stored(), self.stride), slots, coefs, columns, out);
+        });
     }
 
     /// The inner products of `count` rows from slot `first` on with all rows of `x`, each as long
@@ -255,16 +258,10 @@ impl Rows<'_> {
         let last = self.stripes.slots() * stride;
         let from = |part: usize| (rows.end + part * rows.len() / parts).min(last);
         let ahead = from(part)..from(part + 1);
-        match self.dtype {
-            Dtype::F32 => {
-                let all = self.as_slice();
-                (kernels.products)(&all[rows], x, stride, &all[ahead], out);
-            }
-            Dtype::Bf16 => {
-                let all = self.halves();
-                (kernels.products_bf16)(&all[rows], x, stride, &all[ahead], out);
-            }
-        }
+        as_stored!(self.dtype, E => {
+            let all = self.stored::<E>();
+            (E::of(kernels).products)(&all[rows], x, stride, &all[ahead], out);
+        });
     }
 
     /// `count` rows of a shard from place `first` on, as floats; `room` is used where they are not
@@ -280,7 +277,8 @@ impl Rows<'_> {
         let count = count * self.stride;
         match self.dtype {
             Dtype::F32 => &self.as_slice()[start..][..count],
-            Dtype::Bf16 => shard::widened(kernels, &self.halves()[start..][..count], room),
+            Dtype::Bf16 => shard::widened::<Bf16>(kernels, &self.stored()[start..][..count], room),
+            Dtype::F16 => shard::widened::<F16>(kernels, &self.stored()[start..][..count], room),
         }
     }
 
@@ -312,15 +310,12 @@ impl Rows<'_> {
     #[must_use]
     pub fn parts_mut(&mut self) -> [Shard<'_>; SHARDS] {
         let (numbers, stride) = (self.shard_floats(), self.stride);
-        match self.dtype {
-            Dtype::F32 => self.shards_mut().map(|rows| Shard::f32(rows, stride)),
-            Dtype::Bf16 => {
-                let mut rest: &mut [Bf16] = bytemuck::cast_slice_mut(self.lines.as_mut_slice());
-                std::array::from_fn(|_| {
-                    Shard::bf16(rest.split_off_mut(..numbers).unwrap_or_default(), stride)
-                })
-            }
-        }
+        as_stored!(self.dtype, E => {
+            let mut rest: &mut [E] = bytemuck::cast_slice_mut(self.lines.as_mut_slice());
+            std::array::from_fn(|_| {
+                Shard::new(rest.split_off_mut(..numbers).unwrap_or_default(), stride)
+            })
+        })
     }
 
     fn shard_floats(&self) -> usize {
@@ -330,19 +325,17 @@ impl Rows<'_> {
     /// The rows in the order of their ids, without padding.
     #[must_use]
     pub fn to_vec(&self) -> Vec<f32> {
-        match self.dtype {
-            Dtype::F32 => self.in_order(self.as_slice()).copied().collect(),
-            Dtype::Bf16 => self.in_order(self.halves()).map(|x| x.to_f32()).collect(),
-        }
+        as_stored!(self.dtype, E => self.in_order(self.stored::<E>()).map(|x| x.float()).collect())
     }
 
-    /// The same as they are stored; none if the rows are not stored as `bf16`.
+    /// The same as they are stored.
+    ///
+    /// # Panics
+    ///
+    /// If the rows are not stored as `E`.
     #[must_use]
-    pub fn to_halves(&self) -> Vec<Bf16> {
-        match self.dtype {
-            Dtype::F32 => vec![],
-            Dtype::Bf16 => self.in_order(self.halves()).copied().collect(),
-        }
+    pub fn to_stored<E: Stored>(&self) -> Vec<E> {
+        self.in_order(self.stored()).copied().collect()
     }
 
     fn in_order<'a, E>(&self, all: &'a [E]) -> impl Iterator<Item = &'a E> {
@@ -359,9 +352,6 @@ impl Rows<'_> {
 
     /// Whether `holds` of every number, padding included.
     pub fn all(&self, holds: impl Fn(f32) -> bool) -> bool {
-        match self.dtype {
-            Dtype::F32 => self.as_slice().iter().all(|&x| holds(x)),
-            Dtype::Bf16 => self.halves().iter().all(|x| holds(x.to_f32())),
-        }
+        as_stored!(self.dtype, E => self.stored::<E>().iter().all(|x| holds(x.float())))
     }
 }

@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn rows_move_bit_for_bit_and_new_ones_are_zero() {
-        for dtype in [Dtype::F32, Dtype::Bf16] {
+        for dtype in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
             for (rows, width) in [(1, 1), (70, 19), (300, 16)] {
                 let old = Rows::random_as(dtype, (rows, width), 1.0, (0, 0));
                 let mut rng = Rng::new(0, Stream::Probe, rows as u64, 0);

@@ -1,36 +1,30 @@
 //! One shard of rows, owned by the task that changes it.
 
-use crate::simd::{Bf16, Kernels};
+use crate::simd::{Kernels, Stored};
 
 use super::numbers::Numbers;
 
 /// One shard of [`Rows`](super::Rows), to be read and written.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Shard<'a> {
     numbers: Numbers<'a>,
     stride: usize,
 }
 
-impl Default for Shard<'_> {
-    fn default() -> Self {
-        Self::f32(&mut [], 0)
-    }
-}
-
 /// The floats of `halves`, in `room`.
-pub(super) fn widened<'a>(kernels: &Kernels, halves: &[Bf16], room: &'a mut Vec<f32>) -> &'a [f32] {
+pub(super) fn widened<'a, E: Stored>(
+    kernels: &Kernels,
+    halves: &[E],
+    room: &'a mut Vec<f32>,
+) -> &'a [f32] {
     room.resize(halves.len(), 0.0);
-    (kernels.widen)(halves, room);
+    (E::of(kernels).widen)(halves, room);
     room
 }
 
 impl<'a> Shard<'a> {
-    pub(super) const fn f32(rows: &'a mut [f32], stride: usize) -> Self {
-        Self { numbers: Numbers::F32(rows), stride }
-    }
-
-    pub(super) const fn bf16(rows: &'a mut [Bf16], stride: usize) -> Self {
-        Self { numbers: Numbers::Bf16(rows), stride }
+    pub(super) fn new(rows: impl Into<Numbers<'a>>, stride: usize) -> Self {
+        Self { numbers: rows.into(), stride }
     }
 
     /// All rows.
@@ -42,7 +36,7 @@ impl<'a> Shard<'a> {
     pub const fn as_slice(&self) -> &[f32] {
         match &self.numbers {
             Numbers::F32(rows) => rows,
-            Numbers::Bf16(_) => panic!("rows that are stored as f32"),
+            Numbers::Bf16(_) | Numbers::F16(_) => panic!("rows that are stored as f32"),
         }
     }
 
@@ -58,6 +52,7 @@ impl<'a> Shard<'a> {
         match &self.numbers {
             Numbers::F32(rows) => &rows[start..][..count],
             Numbers::Bf16(rows) => widened(kernels, &rows[start..][..count], room),
+            Numbers::F16(rows) => widened(kernels, &rows[start..][..count], room),
         }
     }
 
@@ -75,12 +70,9 @@ impl<'a> Shard<'a> {
     pub fn prefetch(&self, kernels: &Kernels, local: usize) {
         let place = local * self.stride..(local + 1) * self.stride;
         match &self.numbers {
-            Numbers::F32(rows) => _ = rows.get(place).map(kernels.prefetch),
-            // Two halves lie where one float would, so this asks for the same lines.
-            Numbers::Bf16(rows) => {
-                let floats = rows.get(place).and_then(|row| bytemuck::try_cast_slice(row).ok());
-                _ = floats.map(kernels.prefetch);
-            }
+            Numbers::F32(rows) => prefetch(kernels, rows.get(place)),
+            Numbers::Bf16(rows) => prefetch(kernels, rows.get(place)),
+            Numbers::F16(rows) => prefetch(kernels, rows.get(place)),
         }
     }
 
@@ -88,11 +80,18 @@ impl<'a> Shard<'a> {
     pub fn assign(&mut self, local: usize, values: impl Iterator<Item = f32>) {
         let place = local * self.stride..(local + 1) * self.stride;
         match &mut self.numbers {
-            Numbers::F32(rows) => rows[place].iter_mut().zip(values).for_each(|(w, x)| *w = x),
-            Numbers::Bf16(rows) => {
-                let row = rows[place].iter_mut();
-                row.zip(values).for_each(|(w, x)| *w = Bf16::nearest(x));
-            }
+            Numbers::F32(rows) => assign(&mut rows[place], values),
+            Numbers::Bf16(rows) => assign(&mut rows[place], values),
+            Numbers::F16(rows) => assign(&mut rows[place], values),
         }
     }
+}
+
+/// Two halves lie where one float would, so what is asked for are the same lines.
+fn prefetch<E: Stored>(kernels: &Kernels, row: Option<&[E]>) {
+    _ = row.and_then(|row| bytemuck::try_cast_slice(row).ok()).map(kernels.prefetch);
+}
+
+fn assign<E: Stored>(row: &mut [E], values: impl Iterator<Item = f32>) {
+    row.iter_mut().zip(values).for_each(|(w, x)| *w = E::nearest(x));
 }

@@ -4,7 +4,7 @@ use super::*;
 fn values_come_back_in_the_order_of_their_ids() {
     // Whole numbers up to 256 have eight bits, so both types hold them.
     let values: Vec<f32> = (0..130 * 5).map(|x| (x % 257) as f32).collect();
-    for dtype in [Dtype::F32, Dtype::Bf16] {
+    for dtype in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
         let mut rows = Rows::new(130, 5, dtype);
         rows.assign(values.iter().copied());
         assert_eq!(rows.to_vec(), values);
@@ -26,11 +26,18 @@ fn halves_take_half_the_memory() {
     let bytes = |dtype| size_of_val(Rows::new(640, 32, dtype).lines.as_slice());
     assert_eq!(bytes(Dtype::F32), 640 * 32 * 4);
     assert_eq!(bytes(Dtype::Bf16), 640 * 32 * 2);
+    assert_eq!(bytes(Dtype::F16), 640 * 32 * 2);
 }
 
 #[test]
 fn every_reader_sees_the_same_numbers_in_halves_as_in_floats() {
-    let halves = Rows::random_as(Dtype::Bf16, (300, 37), 1.0, (5, 0));
+    for dtype in [Dtype::Bf16, Dtype::F16] {
+        assert_readers_agree(dtype);
+    }
+}
+
+fn assert_readers_agree(dtype: Dtype) {
+    let halves = Rows::random_as(dtype, (300, 37), 1.0, (5, 0));
     let mut floats = Rows::zeros(300, 37);
     floats.assign(halves.to_vec().into_iter());
     let slots: Vec<u32> = (0..300).step_by(7).map(|id| halves.stripes().slot(id)).collect();

@@ -125,7 +125,7 @@ impl Memory {
     ) {
         let (of_weight, of_row) = own.unwrap_or(&config.optimizer).moments(column);
         let racing = u128::from(config.update == UpdateMode::Hogwild);
-        self.weights += weights * if dtype == Dtype::Bf16 { 2 } else { FLOAT };
+        self.weights += weights * dtype.bytes() as u128;
         self.moments += weights * (of_weight + FLOAT * racing);
         self.moments += (rows as u128).next_multiple_of(SHARDS as u128) * of_row;
     }

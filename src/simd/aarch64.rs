@@ -14,7 +14,9 @@ use std::arch::aarch64::{
 };
 use std::arch::is_aarch64_feature_detected;
 
-use super::{Bf16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, products, updates};
+use super::{
+    Bf16, F16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, products, updates,
+};
 
 /// Proof of NEON. A vector is four quarters, so that the kernels see sixteen lanes.
 #[derive(Clone, Copy)]
@@ -160,6 +162,11 @@ impl Isa for Neon {
             self.load_quarter_bf16(&quarters[2]),
             self.load_quarter_bf16(&quarters[3]),
         ]
+    }
+
+    #[inline(always)]
+    fn load_f16(self, x: &[F16; LANES]) -> Self::V {
+        self.load(&x.map(F16::to_f32))
     }
 
     #[inline(always)]

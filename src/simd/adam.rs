@@ -60,7 +60,7 @@ impl AdamStep {
 /// Adam on rows of weights `W` with moments `M`.
 ///
 /// `dice` is a key of the row and the step, and the place in the row of the first entry: what is
-/// stored in halves is rounded by them; see [`Kernels::round`](super::Kernels::round).
+/// stored in halves is rounded by them; see [`RowKernels::round`](super::RowKernels::round).
 #[derive(Clone, Copy, Debug)]
 pub struct Adam<W = f32, M = f32> {
     /// `m = keep1 m + (1 - beta1) g`, `v = keep2 v + (1 - beta2) g^2`, then

@@ -1,55 +1,11 @@
 //! The numbers that rows are stored as.
 
-use bytemuck::{Pod, Zeroable};
+use bytemuck::Pod;
 
 use super::columns::Lanes;
 use super::words::Words;
-use super::{Isa, LANES};
-
-/// The upper half of an `f32`: all of its range, 8 bits of its precision.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-#[repr(transparent)]
-pub struct Bf16(u16);
-
-/// In the place of every NaN, so that rounding cannot carry it out of the exponent.
-pub(super) const NAN: u16 = 0x7fc0;
-
-impl Bf16 {
-    /// The number with these bits.
-    #[must_use]
-    pub const fn from_bits(bits: u16) -> Self {
-        Self(bits)
-    }
-
-    /// Its bits.
-    #[must_use]
-    pub const fn to_bits(self) -> u16 {
-        self.0
-    }
-
-    /// The same number.
-    #[must_use]
-    #[inline(always)]
-    pub const fn to_f32(self) -> f32 {
-        f32::from_bits((self.0 as u32) << 16)
-    }
-
-    /// The nearest number, of two equally near ones the even one.
-    #[must_use]
-    #[inline(always)]
-    pub const fn nearest(x: f32) -> Self {
-        Self::round(x, 0x7fff + ((x.to_bits() >> 16) & 1) as u16)
-    }
-
-    /// One of the two neighbours: up if the part that is cut off exceeds `!dice`, so that with
-    /// sixteen random bits the mean is `x`.
-    #[must_use]
-    #[inline(always)]
-    pub const fn round(x: f32, dice: u16) -> Self {
-        let up = x.to_bits().wrapping_add(dice as u32) >> 16;
-        Self(if x.is_nan() { NAN } else { up as u16 })
-    }
-}
+use super::{Bf16, F16, Isa, Kernels, LANES, RowKernels};
+use crate::config::Dtype;
 
 /// What places are multiplied by: 2^32 over the golden ratio, so that neighbours lie far apart.
 pub(super) const GOLDEN: u32 = 0x9e37_79b9;
@@ -112,25 +68,78 @@ impl Element for f32 {
     }
 }
 
-impl Element for Bf16 {
-    #[inline(always)]
-    fn load<I: Isa>(isa: I, x: &[Self; LANES]) -> I::V {
-        isa.load_bf16(x)
-    }
+/// A type that halves are: how it is read and written, and what it is called.
+macro_rules! element_of_16_bits {
+    ($half:ident, $load:ident, $store:ident) => {
+        impl Element for $half {
+            #[inline(always)]
+            fn load<I: Isa>(isa: I, x: &[Self; LANES]) -> I::V {
+                isa.$load(x)
+            }
 
-    #[inline(always)]
-    fn store<I: Words>(isa: I, x: &mut [Self; LANES], v: I::V, dice: I::W) {
-        isa.store_bf16(x, v, dice);
-    }
+            #[inline(always)]
+            fn store<I: Words>(isa: I, x: &mut [Self; LANES], v: I::V, dice: I::W) {
+                isa.$store(x, v, dice);
+            }
 
-    // No instruction set gathers halves.
-    #[inline(always)]
-    fn gather<I: Isa>(isa: I, row: &[Self], lanes: Lanes<'_>) -> I::V {
-        isa.load(&super::columns::one_by_one(row, lanes))
-    }
+            // No instruction set gathers halves.
+            #[inline(always)]
+            fn gather<I: Isa>(isa: I, row: &[Self], lanes: Lanes<'_>) -> I::V {
+                isa.load(&super::columns::one_by_one(row, lanes))
+            }
 
-    #[inline(always)]
-    fn widen(self) -> f32 {
-        self.to_f32()
-    }
+            #[inline(always)]
+            fn widen(self) -> f32 {
+                self.to_f32()
+            }
+        }
+    };
 }
+
+element_of_16_bits!(Bf16, load_bf16, store_bf16);
+element_of_16_bits!(F16, load_f16, store_f16);
+
+/// A type that rows are stored as.
+pub trait Stored: Pod + Default {
+    /// What it is called.
+    const DTYPE: Dtype;
+    /// The kernels for rows of it.
+    fn of(kernels: &Kernels) -> &RowKernels<Self>;
+    /// The nearest number.
+    fn nearest(x: f32) -> Self;
+    /// One of the two neighbours, by sixteen random bits, where it has to be rounded.
+    fn rounded(x: f32, dice: u16) -> Self;
+    /// The same number.
+    fn float(self) -> f32;
+}
+
+macro_rules! stored {
+    ($type:ident, $dtype:ident, $field:ident, $nearest:expr, $rounded:expr) => {
+        impl Stored for $type {
+            const DTYPE: Dtype = Dtype::$dtype;
+
+            fn of(kernels: &Kernels) -> &RowKernels<Self> {
+                &kernels.$field
+            }
+
+            #[inline(always)]
+            fn nearest(x: f32) -> Self {
+                $nearest(x)
+            }
+
+            #[inline(always)]
+            fn rounded(x: f32, dice: u16) -> Self {
+                $rounded(x, dice)
+            }
+
+            #[inline(always)]
+            fn float(self) -> f32 {
+                self.widen()
+            }
+        }
+    };
+}
+
+stored!(f32, F32, f32, std::convert::identity, |x, _| x);
+stored!(Bf16, Bf16, bf16, Self::nearest, Self::round);
+stored!(F16, F16, f16, Self::nearest, Self::round);

@@ -19,6 +19,7 @@ mod columns;
 mod element;
 mod gemm;
 mod hadamard;
+mod halves;
 mod kernels;
 mod portable;
 mod products;
@@ -32,12 +33,13 @@ mod words;
 mod x86;
 
 pub use adam::{Adam, AdamEntries, AdamRow, AdamRowStep, AdamStep};
-pub use element::Bf16;
+pub use element::Stored;
 pub(crate) use element::dice;
 pub use hadamard::{Codes, Hadamard, Line};
+pub use halves::{Bf16, F16};
 pub use signatures::{
     AxpyColumns, AxpyRows, DotColumns, DotRows, Gemm, GemmRows, Momentum, MomentumStep, Products,
-    SumRows,
+    RowKernels, SumRows,
 };
 
 use columns::Lanes;
@@ -62,6 +64,8 @@ trait Isa: Copy {
     fn store(self, x: &mut [f32; LANES], v: Self::V);
     /// Reads one vector of halves.
     fn load_bf16(self, x: &[Bf16; LANES]) -> Self::V;
+    /// Reads one vector of halves.
+    fn load_f16(self, x: &[F16; LANES]) -> Self::V;
     /// Reads the entries of `row` at the columns of `lanes`.
     #[inline(always)]
     fn gather(self, row: &[f32], lanes: Lanes<'_>) -> Self::V {
@@ -116,36 +120,15 @@ trait Isa: Copy {
 pub struct Kernels {
     /// Name shown to the user and in test failures.
     pub name: &'static str,
-    /// `out[k] = weights[rows[k]] . x`, where every row is as long as `x`. The value of one entry
-    /// does not depend on the other rows asked for.
-    pub dot_rows: DotRows,
-    /// The same of rows of halves.
-    pub dot_rows_bf16: DotRows<Bf16>,
-    /// `y += sum over k of coefs[k] * weights[rows[k]]`, where every row is as long as `y`.
-    pub axpy_rows: AxpyRows,
-    /// The same of rows of halves.
-    pub axpy_rows_bf16: AxpyRows<Bf16>,
+    /// Those for rows of floats.
+    pub f32: RowKernels<f32>,
+    /// Those for rows of the upper halves of floats.
+    pub bf16: RowKernels<Bf16>,
+    /// Those for rows of IEEE halves.
+    pub f16: RowKernels<F16>,
     /// `y = sum over k of coefs[k] * weights[rows[k]]` for a few rows that are in the cache, with the
-    /// bits of [`Kernels::axpy_rows`] on zeros; returns `y . y` with the bits of [`Kernels::dot`].
+    /// bits of [`RowKernels::axpy_rows`] on zeros; returns `y . y` with the bits of [`Kernels::dot`].
     pub sum_rows: SumRows,
-    /// `out[k]`: the sum over j of `values[j]` times the entry at `columns[j]` of the row
-    /// `rows[k]`, where `weights` comes with the length of its rows. The value of one entry does
-    /// not depend on the other rows asked for.
-    pub dot_columns: DotColumns,
-    /// The same of rows of halves.
-    pub dot_columns_bf16: DotColumns<Bf16>,
-    /// Adds to `out[j]` the sum over k of `coefs[k]` times the entry at `columns[j]` of the row
-    /// `rows[k]`, where `weights` comes with the length of its rows.
-    pub axpy_columns: AxpyColumns,
-    /// The same of rows of halves.
-    pub axpy_columns_bf16: AxpyColumns<Bf16>,
-    /// Inner products of all rows of `weights` with all rows of `x`, where rows are `stride` long,
-    /// whole vectors: those of the first row of `x`, then of the second. Each has the bits that
-    /// [`Kernels::dot_rows`] gives. Meanwhile `ahead` is fetched, for use soon, but where `x` is a
-    /// single row: then the weights are a stream, which the hardware fetches by itself.
-    pub products: Products,
-    /// The same of rows of halves.
-    pub products_bf16: Products<Bf16>,
     /// `x . y`
     pub dot: fn(x: &[f32], y: &[f32]) -> f32,
     /// `y += a * x`
@@ -154,23 +137,10 @@ pub struct Kernels {
     pub scale: fn(a: f32, x: &mut [f32]),
     /// Asks for `x` to be brought near, for use soon.
     pub prefetch: fn(x: &[f32]),
-    /// Adam.
-    pub adam: Adam,
-    /// Adam with moments in halves.
-    pub adam_light_moments: Adam<f32, Bf16>,
-    /// Adam on weights in halves.
-    pub adam_light_weights: Adam<Bf16, f32>,
-    /// Adam with weights and moments in halves.
-    pub adam_light: Adam<Bf16, Bf16>,
     /// `m = momentum m + g`, then `w -= lr m`, or with Nesterov `w -= lr (g + momentum m)`.
     pub momentum: Momentum,
     /// Entries beyond `limit` and `-limit` become these; NaN stays NaN.
     pub clip: fn(limit: f32, x: &mut [f32]),
-    /// `out = x`
-    pub widen: fn(x: &[Bf16], out: &mut [f32]),
-    /// `out` is `x` rounded at random, so that the mean is `x`. The pair is a key of the row, and
-    /// the place in it of the first entry; the bits are the same on every instruction set.
-    pub round: fn(dice: (u64, u32), x: &[f32], out: &mut [Bf16]),
     /// The greatest of `x`, or negative infinity if it is empty. NaN may or may not show.
     pub max: fn(x: &[f32]) -> f32,
     /// `x = exp(x - shift)`, then the sum of `x`.
@@ -194,11 +164,6 @@ pub struct Kernels {
     pub hadamard: Codes,
     /// `C += A^T B`: the same with `A` (k x m) on its side.
     pub gemm_across: Gemm,
-    /// `C += A B` with `dims = [m, n]`, where row k of `B` is row `rows[k]` of `b`; each matrix
-    /// comes with the distance between the starts of its rows.
-    pub gemm_rows: GemmRows,
-    /// The same of rows of halves.
-    pub gemm_rows_bf16: GemmRows<Bf16>,
 }
 
 impl Kernels {

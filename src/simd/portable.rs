@@ -1,7 +1,9 @@
 //! Sixteen lanes in an array: runs anywhere, and is what the others are compared with.
 
 use super::words::Words;
-use super::{Bf16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, products, updates};
+use super::{
+    Bf16, F16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, products, updates,
+};
 
 #[derive(Clone, Copy)]
 struct Portable;
@@ -59,6 +61,11 @@ impl Isa for Portable {
     #[inline(always)]
     fn load_bf16(self, x: &[Bf16; LANES]) -> Self::V {
         x.map(Bf16::to_f32)
+    }
+
+    #[inline(always)]
+    fn load_f16(self, x: &[F16; LANES]) -> Self::V {
+        x.map(F16::to_f32)
     }
 
     #[inline(always)]
@@ -149,6 +156,13 @@ impl Words for Portable {
     fn store_bf16(self, x: &mut [Bf16; LANES], v: Self::V, dice: Self::W) {
         for i in 0..LANES {
             x[i] = Bf16::round(v[i], (dice[i] >> 16) as u16);
+        }
+    }
+
+    #[inline(always)]
+    fn store_f16(self, x: &mut [F16; LANES], v: Self::V, dice: Self::W) {
+        for i in 0..LANES {
+            x[i] = F16::round(v[i], (dice[i] >> 16) as u16);
         }
     }
 }

@@ -5,86 +5,19 @@ macro_rules! table {
     ($name:literal, $entry:ident) => {
         $crate::simd::Kernels {
             name: $name,
-            dot_rows: $entry!(kernels::dot_rows(
-                weights: &[f32],
-                rows: &[u32],
-                x: &[f32],
-                out: &mut [f32]
-            )),
-            dot_rows_bf16: $entry!(kernels::dot_rows(
-                weights: &[$crate::simd::Bf16],
-                rows: &[u32],
-                x: &[f32],
-                out: &mut [f32]
-            )),
-            axpy_rows: $entry!(kernels::axpy_rows(
-                weights: &[f32],
-                rows: &[u32],
-                coefs: &[f32],
-                y: &mut [f32]
-            )),
-            axpy_rows_bf16: $entry!(kernels::axpy_rows(
-                weights: &[$crate::simd::Bf16],
-                rows: &[u32],
-                coefs: &[f32],
-                y: &mut [f32]
-            )),
+            f32: rows_of!($entry, f32),
+            bf16: rows_of!($entry, $crate::simd::Bf16),
+            f16: rows_of!($entry, $crate::simd::F16),
             sum_rows: $entry!(kernels::sum_rows(
                 weights: &[f32],
                 rows: &[u32],
                 coefs: &[f32],
                 y: &mut [f32]
             ) -> f32),
-            dot_columns: $entry!(columns::dot_columns(
-                weights: (&[f32], usize),
-                rows: &[u32],
-                columns: &[u32],
-                values: &[f32],
-                out: &mut [f32]
-            )),
-            dot_columns_bf16: $entry!(columns::dot_columns(
-                weights: (&[$crate::simd::Bf16], usize),
-                rows: &[u32],
-                columns: &[u32],
-                values: &[f32],
-                out: &mut [f32]
-            )),
-            axpy_columns: $entry!(columns::axpy_columns(
-                weights: (&[f32], usize),
-                rows: &[u32],
-                coefs: &[f32],
-                columns: &[u32],
-                out: &mut [f32]
-            )),
-            axpy_columns_bf16: $entry!(columns::axpy_columns(
-                weights: (&[$crate::simd::Bf16], usize),
-                rows: &[u32],
-                coefs: &[f32],
-                columns: &[u32],
-                out: &mut [f32]
-            )),
-            products: $entry!(products::products(
-                weights: &[f32],
-                x: &[f32],
-                stride: usize,
-                ahead: &[f32],
-                out: &mut [f32]
-            )),
-            products_bf16: $entry!(products::products(
-                weights: &[$crate::simd::Bf16],
-                x: &[f32],
-                stride: usize,
-                ahead: &[$crate::simd::Bf16],
-                out: &mut [f32]
-            )),
             dot: $entry!(kernels::dot(x: &[f32], y: &[f32]) -> f32),
             axpy: $entry!(kernels::axpy(a: f32, x: &[f32], y: &mut [f32])),
             scale: $entry!(kernels::scale(a: f32, x: &mut [f32])),
             prefetch: $entry!(kernels::prefetch(x: &[f32])),
-            adam: adam_of!($entry, f32, f32),
-            adam_light_moments: adam_of!($entry, f32, $crate::simd::Bf16),
-            adam_light_weights: adam_of!($entry, $crate::simd::Bf16, f32),
-            adam_light: adam_of!($entry, $crate::simd::Bf16, $crate::simd::Bf16),
             momentum: $entry!(updates::momentum(
                 step: &$crate::simd::MomentumStep,
                 w: &mut [f32],
@@ -92,12 +25,6 @@ macro_rules! table {
                 g: &[f32]
             )),
             clip: $entry!(updates::clip(limit: f32, x: &mut [f32])),
-            widen: $entry!(updates::widen(x: &[$crate::simd::Bf16], out: &mut [f32])),
-            round: $entry!(updates::round(
-                dice: (u64, u32),
-                x: &[f32],
-                out: &mut [$crate::simd::Bf16]
-            )),
             max: $entry!(kernels::max(x: &[f32]) -> f32),
             exp_sum: $entry!(kernels::exp_sum(shift: f32, x: &mut [f32]) -> f32),
             gemm: $entry!(gemm::gemm(
@@ -118,20 +45,6 @@ macro_rules! table {
                 c: &mut [f32],
                 ldc: usize
             )),
-            gemm_rows: $entry!(gemm::gemm_rows(
-                dims: [usize; 2],
-                a: (&[f32], usize),
-                b: (&[f32], usize),
-                rows: &[u32],
-                c: (&mut [f32], usize)
-            )),
-            gemm_rows_bf16: $entry!(gemm::gemm_rows(
-                dims: [usize; 2],
-                a: (&[f32], usize),
-                b: (&[$crate::simd::Bf16], usize),
-                rows: &[u32],
-                c: (&mut [f32], usize)
-            )),
             interleave: $entry!(hadamard::interleave(
                 values: &[f32],
                 shape: [usize; 2],
@@ -143,6 +56,58 @@ macro_rules! table {
                 room: &mut [$crate::simd::Line],
                 codes: &mut [[u16; $crate::simd::LANES]]
             )),
+        }
+    };
+}
+
+/// The kernels for rows of type `$e`.
+macro_rules! rows_of {
+    ($entry:ident, $e:ty) => {
+        $crate::simd::RowKernels {
+            dot_rows: $entry!(kernels::dot_rows(
+                weights: &[$e],
+                rows: &[u32],
+                x: &[f32],
+                out: &mut [f32]
+            )),
+            axpy_rows: $entry!(kernels::axpy_rows(
+                weights: &[$e],
+                rows: &[u32],
+                coefs: &[f32],
+                y: &mut [f32]
+            )),
+            dot_columns: $entry!(columns::dot_columns(
+                weights: (&[$e], usize),
+                rows: &[u32],
+                columns: &[u32],
+                values: &[f32],
+                out: &mut [f32]
+            )),
+            axpy_columns: $entry!(columns::axpy_columns(
+                weights: (&[$e], usize),
+                rows: &[u32],
+                coefs: &[f32],
+                columns: &[u32],
+                out: &mut [f32]
+            )),
+            products: $entry!(products::products(
+                weights: &[$e],
+                x: &[f32],
+                stride: usize,
+                ahead: &[$e],
+                out: &mut [f32]
+            )),
+            gemm_rows: $entry!(gemm::gemm_rows(
+                dims: [usize; 2],
+                a: (&[f32], usize),
+                b: (&[$e], usize),
+                rows: &[u32],
+                c: (&mut [f32], usize)
+            )),
+            adam: adam_of!($entry, $e, f32),
+            adam_light: adam_of!($entry, $e, $crate::simd::Bf16),
+            widen: $entry!(updates::widen(x: &[$e], out: &mut [f32])),
+            round: $entry!(updates::round(dice: (u64, u32), x: &[f32], out: &mut [$e])),
         }
     };
 }

@@ -1,6 +1,6 @@
 //! Kernels that change a row: what optimisers do, entry by entry.
 
-use super::element::{Bf16, Element};
+use super::element::Element;
 use super::kernels::{padded, store_tail};
 use super::words::{Chance, Words};
 use super::{Isa, LANES, MomentumStep};
@@ -60,32 +60,32 @@ pub(super) fn clip<I: Isa>(isa: I, limit: f32, x: &mut [f32]) {
 }
 
 #[inline(always)]
-pub(super) fn widen<I: Isa>(isa: I, x: &[Bf16], out: &mut [f32]) {
+pub(super) fn widen<I: Isa, E: Element>(isa: I, x: &[E], out: &mut [f32]) {
     assert_eq!(x.len(), out.len(), "vectors of one length");
     let (chunks, tail) = x.as_chunks::<LANES>();
     let (out_chunks, out_tail) = out.as_chunks_mut::<LANES>();
     for (x, out) in chunks.iter().zip(out_chunks) {
-        isa.store(out, Bf16::load(isa, x));
+        isa.store(out, E::load(isa, x));
     }
     for (x, out) in tail.iter().zip(out_tail) {
-        *out = x.to_f32();
+        *out = x.widen();
     }
 }
 
 #[inline(always)]
-pub(super) fn round<I: Words>(isa: I, dice: (u64, u32), x: &[f32], out: &mut [Bf16]) {
+pub(super) fn round<I: Words, E: Element>(isa: I, dice: (u64, u32), x: &[f32], out: &mut [E]) {
     assert_eq!(x.len(), out.len(), "vectors of one length");
     let (chunks, tail) = x.as_chunks::<LANES>();
     let (out_chunks, out_tail) = out.as_chunks_mut::<LANES>();
     let mut chance = Chance::new(isa, dice);
     for (x, out) in chunks.iter().zip(out_chunks) {
         let [dice, ..] = chance.next();
-        isa.store_bf16(out, isa.load(x), dice);
+        E::store(isa, out, isa.load(x), dice);
     }
     if !tail.is_empty() {
-        let mut rounded = [Bf16::default(); LANES];
+        let mut rounded = [E::default(); LANES];
         let [dice, ..] = chance.next();
-        isa.store_bf16(&mut rounded, isa.load(&padded(tail)), dice);
+        E::store(isa, &mut rounded, isa.load(&padded(tail)), dice);
         out_tail.copy_from_slice(&rounded[..tail.len()]);
     }
 }

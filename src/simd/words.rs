@@ -1,7 +1,7 @@
 //! Vectors of 32-bit integers, and the dice that many numbers are rounded by at once.
 
 use super::element::{FIRST_MIX, GOLDEN, NEXT_DIE, SECOND_MIX};
-use super::{Bf16, Isa, LANES};
+use super::{Bf16, F16, Isa, LANES};
 
 /// The integers of an instruction set.
 pub(super) trait Words: Isa {
@@ -22,6 +22,8 @@ pub(super) trait Words: Isa {
     /// Writes one vector as halves, rounded as by [`Bf16::round`] with the upper half of each of
     /// the `dice`.
     fn store_bf16(self, x: &mut [Bf16; LANES], v: Self::V, dice: Self::W);
+    /// The same as by [`F16::round`].
+    fn store_f16(self, x: &mut [F16; LANES], v: Self::V, dice: Self::W);
 }
 
 /// `i * GOLDEN` in lane `i`.

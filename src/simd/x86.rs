@@ -10,19 +10,21 @@ use std::arch::x86_64::{
     __m256, __m512, __mmask16, _CMP_LT_OQ, _CMP_NLT_UQ, _MM_FROUND_NO_EXC,
     _MM_FROUND_TO_NEAREST_INT, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_add_epi32,
     _mm256_add_ps, _mm256_andnot_ps, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtepu16_epi32,
-    _mm256_cvtps_epi32, _mm256_div_ps, _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps,
-    _mm256_loadu_si256, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_round_ps,
-    _mm256_set1_epi32, _mm256_set1_ps, _mm256_slli_epi32, _mm256_sqrt_ps, _mm256_storeu_ps,
-    _mm256_sub_ps, _mm512_add_ps, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepu16_epi32,
-    _mm512_div_ps, _mm512_fmadd_ps, _mm512_i32gather_ps, _mm512_loadu_ps, _mm512_loadu_si512,
-    _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_permute_ps,
-    _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_ps, _mm512_shuffle_f32x4,
-    _mm512_shuffle_ps, _mm512_slli_epi32, _mm512_sqrt_ps, _mm512_storeu_ps, _mm512_sub_ps,
-    _mm512_unpackhi_ps, _mm512_unpacklo_ps,
+    _mm256_cvtph_ps, _mm256_cvtps_epi32, _mm256_div_ps, _mm256_fmadd_ps, _mm256_hadd_ps,
+    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps,
+    _mm256_round_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_slli_epi32, _mm256_sqrt_ps,
+    _mm256_storeu_ps, _mm256_sub_ps, _mm512_add_ps, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
+    _mm512_cvtepu16_epi32, _mm512_cvtph_ps, _mm512_div_ps, _mm512_fmadd_ps, _mm512_i32gather_ps,
+    _mm512_loadu_ps, _mm512_loadu_si512, _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_min_ps,
+    _mm512_mul_ps, _mm512_permute_ps, _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_ps,
+    _mm512_shuffle_f32x4, _mm512_shuffle_ps, _mm512_slli_epi32, _mm512_sqrt_ps, _mm512_storeu_ps,
+    _mm512_sub_ps, _mm512_unpackhi_ps, _mm512_unpacklo_ps,
 };
 
 use super::columns::Lanes;
-use super::{Bf16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, products, updates};
+use super::{
+    Bf16, F16, Isa, Kernels, LANES, adam, columns, gemm, hadamard, kernels, products, updates,
+};
 
 /// To the nearest integer, halves to the even one.
 const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
@@ -112,6 +114,14 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    fn load_f16(self, x: &[F16; LANES]) -> __m512 {
+        // SAFETY: the token; `x` is sixteen readable halves.
+        let halves = unsafe { _mm256_loadu_si256(x.as_ptr().cast()) };
+        // SAFETY: the token.
+        unsafe { _mm512_cvtph_ps(halves) }
+    }
+
+    #[inline(always)]
     fn gather(self, row: &[f32], lanes: Lanes<'_>) -> __m512 {
         let columns = lanes.of(row);
         // SAFETY: the token; `columns` is sixteen readable words.
@@ -177,7 +187,7 @@ impl Isa for Avx512 {
     }
 }
 
-/// Proof of AVX2 and FMA. A vector is two halves, so that the kernels see sixteen lanes.
+/// Proof of AVX2, FMA and F16C. A vector is two halves, so that the kernels see sixteen lanes.
 #[derive(Clone, Copy)]
 struct Avx2(());
 
@@ -212,6 +222,14 @@ impl Avx2 {
         let words = unsafe { _mm256_slli_epi32::<16>(words) };
         // SAFETY: the token.
         unsafe { _mm256_castsi256_ps(words) }
+    }
+
+    #[inline(always)]
+    fn load_half_f16(self, x: &[F16; LANES / 2]) -> __m256 {
+        // SAFETY: the token; `x` is eight readable halves.
+        let halves = unsafe { _mm_loadu_si128(x.as_ptr().cast()) };
+        // SAFETY: the token.
+        unsafe { _mm256_cvtph_ps(halves) }
     }
 
     #[inline(always)]
@@ -291,6 +309,12 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    fn load_f16(self, x: &[F16; LANES]) -> Self::V {
+        let (halves, _) = x.as_chunks();
+        [self.load_half_f16(&halves[0]), self.load_half_f16(&halves[1])]
+    }
+
+    #[inline(always)]
     fn store(self, x: &mut [f32; LANES], v: Self::V) {
         let (halves, _) = x.as_chunks_mut();
         self.store_half(&mut halves[0], v[0]);
@@ -351,7 +375,7 @@ macro_rules! avx512 {
 /// One entry of the AVX2 table.
 macro_rules! avx2 {
     ($module:ident::$kernel:ident $($signature:tt)*) => {
-        with_features!("avx2,fma", Avx2(()), $module::$kernel, $($signature)*)
+        with_features!("avx2,fma,f16c", Avx2(()), $module::$kernel, $($signature)*)
     };
 }
 
@@ -365,6 +389,8 @@ pub(super) fn avx512() -> Option<Kernels> {
 
 /// The AVX2 kernels, if this CPU has them.
 pub(super) fn avx2() -> Option<Kernels> {
-    let present = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    let present = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c");
     present.then(|| table!("avx2", avx2))
 }

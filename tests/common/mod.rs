@@ -260,7 +260,8 @@ pub const fn adam(lr: f32) -> OptimizerConfig {
     }
 }
 
-/// The same with as little memory as there can be: everything in halves, one second moment a row.
+/// The same with as little memory as there can be: everything in halves, the output in
+/// those of IEEE, and one second moment a row.
 pub fn lightest(mut config: NetworkConfig) -> NetworkConfig {
     for layer in &mut config.hidden {
         match layer {
@@ -268,7 +269,7 @@ pub fn lightest(mut config: NetworkConfig) -> NetworkConfig {
             HiddenConfig::Sampled(layer) => layer.dtype = Dtype::Bf16,
         }
     }
-    config.output.dtype = Dtype::Bf16;
+    config.output.dtype = Dtype::F16;
     if let OptimizerConfig::Adam { second_moment, moments, .. } = &mut config.optimizer {
         (*second_moment, *moments) = (Some(SecondMoment::Row), Some(Dtype::Bf16));
     }

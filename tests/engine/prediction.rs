@@ -22,7 +22,7 @@ fn a_score_has_the_same_bits_in_any_batch_mode_and_number_of_threads() {
     let data = Data::random(ROWS, 60, LABELS, 3);
     let x = features(&data);
     let k = 7;
-    for dtype in [Dtype::F32, Dtype::Bf16] {
+    for dtype in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
         let mut runs = [1, 2, 7].map(|threads| {
             with_threads(threads, || {
                 let mut network = network(&data, dtype);

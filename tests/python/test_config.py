@@ -118,7 +118,7 @@ def test_json_comes_back_as_it_went(sampler: samplers.Sampler, optimizer: optim.
             Dense(4, "sigmoid", norm=0.0, dtype="bfloat16", optimizer=optim.AdamW(0.25)),
             SampledDense(600),
             SampledDense(
-                50, sampler=sampler, bias=False, dtype="bfloat16", optimizer=optim.SGD(0.5)
+                50, sampler=sampler, bias=False, dtype="float16", optimizer=optim.SGD(0.5)
             ),
         ],
         loss="squared_hinge",

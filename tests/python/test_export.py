@@ -30,6 +30,7 @@ STACKS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "no norm": ([layers.Dense(24, activation="gelu", norm=0.0)], {}),
     "no bias": ([layers.Dense(24)], {"bias": False}),
     "bfloat16": ([layers.Dense(24, dtype="bfloat16")], {"dtype": "bfloat16"}),
+    "float16": ([layers.Dense(24, dtype="float16")], {"dtype": "float16"}),
     "three layers": (
         [layers.Dense(24, "relu"), layers.Dense(20, "tanh", norm=3.0), layers.Dense(16)],
         {},

@@ -67,13 +67,13 @@ def test_a_copy_answers_the_same(fitted: tuple[sr.Network, sr.History], easy: Sp
 def test_sixteen_bit_rows_are_half_the_file(easy: Split) -> None:
     train, _ = easy
     sizes = []
-    for dtype in ("float32", "bfloat16"):
+    for dtype in ("float32", "bfloat16", "float16"):
         chain = [
             layers.SparseInput(train.n_features),
             layers.Dense(16, dtype=dtype),
             layers.SampledDense(train.n_labels, dtype=dtype, bias=False),
         ]
         net = sr.Network(chain, optimizer=optim.SGD())
-        assert "bfloat16" in net.summary() or dtype == "float32"
+        assert dtype in net.summary() or dtype == "float32"
         sizes.append(len(pickle.dumps(net)))
-    assert sizes[1] == pytest.approx(sizes[0] / 2, rel=0.05)
+    assert sizes[1:] == pytest.approx([sizes[0] / 2] * 2, rel=0.05)

@@ -32,6 +32,7 @@ def saved(folder: Path, *hidden: layers.Hidden, **output: Any) -> tuple[sr.Netwo
     [
         ([layers.Dense(16)], {}),
         ([layers.Dense(16)], {"dtype": "bfloat16"}),
+        ([layers.Dense(16)], {"dtype": "float16"}),
         ([layers.Dense(24, activation="relu"), layers.Dense(16, activation="gelu")], {}),
         ([layers.Dense(8), layers.SampledDense(40, sampler=samplers.Full())], {"bias": False}),
     ],

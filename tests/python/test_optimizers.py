@@ -139,18 +139,24 @@ def test_a_clipped_gradient_is_that_of_clipped_rows(clip, problem):
     assert_rounded(ours, optimizers.dense(setting, start, gradients, lr), start, len(lr))
 
 
-def test_halves_have_eight_bits_and_follow_the_dense_optimiser_in_the_mean(problem):
+@pytest.mark.parametrize("dtype", ["bf16", "f16"])
+def test_halves_have_their_bits_and_follow_the_dense_optimiser_in_the_mean(dtype, problem):
     start, gradients, touched, lr = problem
     setting = optimizers.SETTINGS["Adam, lazy"]
     start = (start.view(np.uint32) & 0xFFFF0000).view(np.float32)
+    if dtype == "f16":
+        start = start.astype(np.float16).astype(np.float32)
     touched = np.ones_like(touched)
-    ours = steps(setting, start, gradients, touched, lr, dtype="bf16")
-    assert not (ours.view(np.uint32) & 0xFFFF).any()
+    ours = steps(setting, start, gradients, touched, lr, dtype=dtype)
+    if dtype == "f16":
+        np.testing.assert_array_equal(ours.astype(np.float16), ours)
+    else:
+        assert not (ours.view(np.uint32) & 0xFFFF).any()
     error = ours - optimizers.dense(setting, start, gradients, lr)
     # Rounding has mean zero: four standard errors, with the measured deviation.
     assert abs(error.mean()) < 4 * error.std() / np.sqrt(error.size)
     assert error.std() > 0
-    again = steps(setting, start, gradients, touched, lr, dtype="bf16")
+    again = steps(setting, start, gradients, touched, lr, dtype=dtype)
     np.testing.assert_array_equal(ours, again)
 
 
@@ -163,9 +169,10 @@ def test_halves_have_eight_bits_and_follow_the_dense_optimiser_in_the_mean(probl
         ({"setting": {"eps": 0.0}}, "optimizer.eps is 0, but must be a positive number"),
         ({"setting": {"weight_decay": 1e9}}, "optimizer.weight_decay is 1000000000"),
         ({"setting": {"second_moment": "column"}}, "unknown variant `column`"),
-        ({"setting": {"moments": "f16"}}, "unknown variant `f16`"),
+        ({"setting": {"moments": "f8"}}, "unknown variant `f8`"),
+        ({"setting": {"moments": "f16"}}, "optimizer.moments is f16, but must be f32 or bf16"),
         ({"clip": {"norm": -1.0, "value": None}}, "clip.norm is -1"),
-        ({"dtype": "f16"}, 'dtype is "f16", but must be "f32" or "bf16"'),
+        ({"dtype": "f8"}, 'dtype is "f8", but must be "f32", "bf16" or "f16"'),
     ],
 )
 def test_unfit_arguments_are_named(change, message):

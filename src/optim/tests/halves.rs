@@ -6,14 +6,15 @@ use super::*;
 
 #[test]
 fn halves_follow_the_dense_optimizer_within_the_error_of_their_rounding() {
-    for config in all() {
+    let kinds = [(Dtype::Bf16, 128.0), (Dtype::F16, 1024.0)];
+    for (config, (dtype, precision)) in all().iter().flat_map(|c| kinds.map(|kind| (c, kind))) {
         let (a, b) = (
-            sparse(&config, NO_CLIP, Dtype::Bf16, |_, _| true),
-            dense(&config, NO_CLIP, Dtype::Bf16, |_, _| true),
+            sparse(config, NO_CLIP, dtype, |_, _| true),
+            dense(config, NO_CLIP, dtype, |_, _| true),
         );
-        // Each step adds an error of mean zero and of at most one unit of the last place, 2^-7 of
-        // a weight below 4; over the steps their root sum of squares, and five times that.
-        let unit = 4.0 / 128.0;
+        // Each step adds an error of mean zero and of at most one unit of the last place, a part
+        // of a weight below 4; over the steps their root sum of squares, and five times that.
+        let unit = 4.0 / precision;
         let allowed = 5.0 * 0.5 * unit * (STEPS as f64).sqrt();
         assert!(distance(&a, &b) < allowed, "{config:?} by {}", distance(&a, &b));
     }
@@ -21,11 +22,16 @@ fn halves_follow_the_dense_optimizer_within_the_error_of_their_rounding() {
 
 #[test]
 fn small_steps_of_halves_add_up_in_the_mean() {
+    assert_steps_add_up(Dtype::Bf16, 128.0);
+    assert_steps_add_up(Dtype::F16, 1024.0);
+}
+
+fn assert_steps_add_up(dtype: Dtype, precision: f32) {
     // Each step is a 50th of a unit of the last place: rounded to nearest, nothing would move.
-    let (rows, steps, lr) = (640, 100, 1.0 / 128.0 / 50.0);
+    let (rows, steps, lr) = (640, 100, 1.0 / precision / 50.0);
     let kernels = Kernels::detect().unwrap();
     let config = sgd(0.0, false);
-    let mut param = Param::new(Rows::new(rows, 16, Dtype::Bf16), &config);
+    let mut param = Param::new(Rows::new(rows, 16, dtype), &config);
     param.weights_mut().assign(std::iter::repeat_n(1.0, rows * 16));
     for t in 1..=steps {
         let update = Update::new(&config, lr, t);
@@ -39,7 +45,7 @@ fn small_steps_of_halves_add_up_in_the_mean() {
     let mean = weights.iter().map(|&w| f64::from(w)).sum::<f64>() / n;
     let expected = 1.0 + f64::from(lr) * steps as f64;
     // A step goes up a unit with probability 1 / 50: the variance of their sum is binomial.
-    let deviation = (steps as f64 * 0.02 * 0.98).sqrt() / 128.0;
+    let deviation = (steps as f64 * 0.02 * 0.98).sqrt() / f64::from(precision);
     assert!((mean - expected).abs() < 4.0 * deviation / n.sqrt(), "{mean} for {expected}");
     // And so is that of the weights: the dice of different places and steps are independent.
     let variance = weights.iter().map(|&w| (f64::from(w) - mean).powi(2)).sum::<f64>() / n;
@@ -50,8 +56,10 @@ fn small_steps_of_halves_add_up_in_the_mean() {
 #[test]
 fn weights_are_the_same_bits_on_one_and_on_eight_threads() {
     let kernels = Kernels::detect().unwrap();
-    for (config, dtype) in
-        all().iter().chain(&light::all()).flat_map(|c| [(c, Dtype::F32), (c, Dtype::Bf16)])
+    for (config, dtype) in all()
+        .iter()
+        .chain(&light::all())
+        .flat_map(|c| [Dtype::F32, Dtype::Bf16, Dtype::F16].map(|d| (c, d)))
     {
         let run = || {
             let rows = Rows::random_as(dtype, (ROWS, WIDTH), 1.0, (0, 0));

@@ -3,11 +3,11 @@
 use std::arch::aarch64::{
     float32x4_t, uint16x4_t, uint32x4_t, vaddq_u32, vbslq_u32, vceqq_f32, vdupq_n_s32, vdupq_n_u32,
     veorq_u32, vld1q_u32, vmulq_u32, vreinterpretq_u32_f32, vshlq_u32, vshrn_n_u32, vst1_u16,
+    vst1q_u32,
 };
 
-use super::super::element::NAN;
 use super::super::words::Words;
-use super::super::{Bf16, LANES};
+use super::super::{Bf16, F16, Isa, LANES};
 use super::Neon;
 
 /// A method that is one instruction on each quarter.
@@ -55,7 +55,7 @@ impl Neon {
         let up = unsafe { vaddq_u32(bits, dice) };
         // SAFETY: the token.
         let number = unsafe { vceqq_f32(v, v) };
-        let instead = self.splat_quarter(u32::from(NAN) << 16);
+        let instead = self.splat_quarter(u32::from(Bf16::NAN) << 16);
         // SAFETY: the token.
         let words = unsafe { vbslq_u32(number, up, instead) };
         // SAFETY: the token.
@@ -106,6 +106,19 @@ impl Words for Neon {
         for i in 0..4 {
             let halves = self.round_quarter_to_bf16(v[i], dice[i]);
             self.store_quarter_bf16(&mut quarters[i], halves);
+        }
+    }
+
+    #[inline(always)]
+    fn store_f16(self, x: &mut [F16; LANES], v: Self::V, dice: Self::W) {
+        let (mut numbers, mut words) = ([0.0; LANES], [0; LANES]);
+        self.store(&mut numbers, v);
+        for (words, dice) in words.as_chunks_mut::<{ LANES / 4 }>().0.iter_mut().zip(dice) {
+            // SAFETY: the token; `words` is four writable words.
+            unsafe { vst1q_u32(words.as_mut_ptr(), dice) }
+        }
+        for i in 0..LANES {
+            x[i] = F16::round(numbers[i], (words[i] >> 16) as u16);
         }
     }
 }

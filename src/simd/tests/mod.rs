@@ -1,6 +1,7 @@
 //! Every kernel of every instruction set of this machine against `f64`.
 
 mod hadamard;
+mod halves;
 mod rows;
 mod updates;
 
@@ -71,9 +72,9 @@ fn detect_obeys_the_environment() {
 #[test]
 fn a_row_out_of_range_panics_on_every_isa() {
     for kernels in Kernels::available() {
-        let dot = || (kernels.dot_rows)(&[0.0; 32], &[0, 2], &[0.0; 16], &mut [0.0; 2]);
+        let dot = || (kernels.f32.dot_rows)(&[0.0; 32], &[0, 2], &[0.0; 16], &mut [0.0; 2]);
         assert!(std::panic::catch_unwind(dot).is_err(), "{}", kernels.name);
-        let axpy = || (kernels.axpy_rows)(&[0.0; 32], &[0, 2], &[0.0; 2], &mut [0.0; 16]);
+        let axpy = || (kernels.f32.axpy_rows)(&[0.0; 32], &[0, 2], &[0.0; 2], &mut [0.0; 16]);
         assert!(std::panic::catch_unwind(axpy).is_err(), "{}", kernels.name);
         let sum = || (kernels.sum_rows)(&[0.0; 32], &[0, 2], &[0.0; 2], &mut [0.0; 16]);
         assert!(std::panic::catch_unwind(sum).is_err(), "{}", kernels.name);
@@ -88,7 +89,7 @@ fn dot_rows_agrees_with_f64_on_every_isa_and_width() {
             let rows: Vec<u32> = (0..70 + width as u32 % 4).map(|k| k * 7 % 5).collect();
             let (weights, x) = (noise(1, 5 * width), noise(2, width));
             let mut out = vec![f32::NAN; rows.len()];
-            (kernels.dot_rows)(&weights, &rows, &x, &mut out);
+            (kernels.f32.dot_rows)(&weights, &rows, &x, &mut out);
             for (&row, got) in rows.iter().zip(out) {
                 let weights = &weights[row as usize * width..][..width];
                 assert_sum(got, products(weights, &x), format_args!("{} {width}", kernels.name));
@@ -103,10 +104,10 @@ fn dot_rows_of_one_row_does_not_depend_on_the_other_rows() {
         let (weights, x) = (noise(1, 9 * 131), noise(2, 131));
         let rows = [8, 3, 4, 1, 0, 2, 7, 5, 6];
         let mut together = [0.0; 9];
-        (kernels.dot_rows)(&weights, &rows, &x, &mut together);
+        (kernels.f32.dot_rows)(&weights, &rows, &x, &mut together);
         for (row, together) in rows.iter().zip(together) {
             let mut alone = [0.0];
-            (kernels.dot_rows)(&weights, &[*row], &x, &mut alone);
+            (kernels.f32.dot_rows)(&weights, &[*row], &x, &mut alone);
             assert_eq!(alone[0].to_bits(), together.to_bits(), "{} row {row}", kernels.name);
         }
     }
@@ -120,7 +121,7 @@ fn axpy_rows_agrees_with_f64_on_every_isa_and_width() {
             let (weights, coefs) = (noise(1, 5 * width), noise(2, rows.len()));
             let before = noise(3, width);
             let mut y = before.clone();
-            (kernels.axpy_rows)(&weights, &rows, &coefs, &mut y);
+            (kernels.f32.axpy_rows)(&weights, &rows, &coefs, &mut y);
             for (i, got) in y.into_iter().enumerate() {
                 let column: Vec<f32> =
                     rows.iter().map(|&row| weights[row as usize * width + i]).collect();

@@ -16,7 +16,7 @@ fn adam_agrees_with_f64_on_every_isa_and_length() {
             let v: Vec<f32> = noise(9, len).into_iter().map(f32::abs).collect();
             let (mut w_after, mut m_after, mut v_after) = (w.clone(), m.clone(), v.clone());
             let after = (&mut w_after, &mut m_after, &mut v_after);
-            (kernels.adam.entries)(&step, (0, 0), after.0, after.1, after.2, &g);
+            (kernels.f32.adam.entries)(&step, (0, 0), after.0, after.1, after.2, &g);
             for i in 0..len {
                 let [w, m, v, g] = [w[i], m[i], v[i], g[i]].map(f64::from);
                 let [beta1, beta2] = [beta1, beta2].map(f64::from);
@@ -47,7 +47,7 @@ fn adam_of_a_row_agrees_with_f64_on_every_isa_and_length() {
         for len in 0..200 {
             let [w, m, g] = [noise(6, len), noise(7, len), noise(8, len)];
             let (mut w_after, mut m_after) = (w.clone(), m.clone());
-            (kernels.adam.row)(&step, (0, 0), &mut w_after, &mut m_after, &g);
+            (kernels.f32.adam.row)(&step, (0, 0), &mut w_after, &mut m_after, &g);
             for i in 0..len {
                 let [w, m, g] = [w[i], m[i], g[i]].map(f64::from);
                 let [keep, fresh, decay, rate] =
@@ -58,38 +58,6 @@ fn adam_of_a_row_agrees_with_f64_on_every_isa_and_length() {
                 assert_sum(w_after[i], terms.into_iter(), what);
             }
         }
-    }
-}
-
-/// A type of rows, from floats and back.
-trait Stored: Copy {
-    fn nearest(x: f32) -> Self;
-    fn float(self) -> f32;
-    /// `x` rounded by `dice`, if it has to be.
-    fn rounded(x: f32, dice: u16) -> Self;
-}
-
-impl Stored for f32 {
-    fn nearest(x: f32) -> Self {
-        x
-    }
-    fn float(self) -> f32 {
-        self
-    }
-    fn rounded(x: f32, _: u16) -> Self {
-        x
-    }
-}
-
-impl Stored for Bf16 {
-    fn nearest(x: f32) -> Self {
-        Self::nearest(x)
-    }
-    fn float(self) -> f32 {
-        self.to_f32()
-    }
-    fn rounded(x: f32, dice: u16) -> Self {
-        Self::round(x, dice)
     }
 }
 
@@ -142,10 +110,12 @@ fn assert_rounds<W: Stored, M: Stored>(plain: Adam, mixed: Adam<W, M>, what: &st
 fn adam_on_halves_is_adam_on_the_same_floats_and_then_rounded_on_every_isa_and_length() {
     for kernels in Kernels::available() {
         for len in 0..100 {
-            let (plain, what) = (kernels.adam, kernels.name);
-            assert_rounds(plain, kernels.adam_light_moments, what, len);
-            assert_rounds(plain, kernels.adam_light_weights, what, len);
-            assert_rounds(plain, kernels.adam_light, what, len);
+            let (plain, what) = (kernels.f32.adam, kernels.name);
+            assert_rounds(plain, kernels.f32.adam_light, what, len);
+            assert_rounds(plain, kernels.bf16.adam, what, len);
+            assert_rounds(plain, kernels.bf16.adam_light, what, len);
+            assert_rounds(plain, kernels.f16.adam, what, len);
+            assert_rounds(plain, kernels.f16.adam_light, what, len);
         }
     }
 }
@@ -220,56 +190,4 @@ fn clip_cuts_and_keeps_nan_on_every_isa_and_length() {
             assert!(x.iter().zip(expected).all(|(x, y)| *x == y || x.is_nan() && y.is_nan()));
         }
     }
-}
-
-#[test]
-fn random_rounding_has_the_same_bits_on_every_isa_and_wherever_it_begins() {
-    let x = noise(4, 150);
-    let round = |kernels: &Kernels, first: usize| {
-        let mut out = vec![Bf16::default(); x.len() - first];
-        (kernels.round)((77, first as u32), &x[first..], &mut out);
-        out
-    };
-    let one_by_one = (0..).zip(&x).map(|(place, &x)| Bf16::round(x, dice(77, place)[0]));
-    let all: Vec<Bf16> = one_by_one.collect();
-    for kernels in Kernels::available() {
-        for first in [0, 1, 16, 149, 150] {
-            assert_eq!(round(&kernels, first), all[first..], "{}", kernels.name);
-        }
-    }
-}
-
-#[test]
-fn random_rounding_gives_the_neighbours_and_their_mean_is_the_number() {
-    let n = 65_536_u32;
-    // Between two neighbours 2^-7 apart: a quarter of the way up, and just above the lower one.
-    for (x, share) in [(1.0 + 0.25 / 128.0, 0.25), (1.0 + f32::EPSILON, 1.0 / 65_536.0)] {
-        let mut out = [Bf16::default()];
-        let up = (0..n).filter(|&key| {
-            (portable::KERNELS.round)((u64::from(key) << 20, key % 64), &[x], &mut out);
-            assert!([1.0, 1.0 + 1.0 / 128.0].contains(&out[0].to_f32()));
-            out[0].to_f32() > 1.0
-        });
-        let found = up.count() as f64;
-        let (n, share) = (f64::from(n), share);
-        // Four standard deviations of a binomial number.
-        let allowed = 4.0 * (n * share * (1.0 - share)).sqrt();
-        assert!((found - n * share).abs() <= allowed, "{found} of {}", n * share);
-    }
-}
-
-#[test]
-fn special_values_survive_rounding() {
-    for x in [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, 1.0, -2.5] {
-        assert_eq!(Bf16::nearest(x).to_f32().to_bits(), x.to_bits());
-        assert_eq!(Bf16::round(x, u16::MAX).to_f32().to_bits(), x.to_bits());
-    }
-    for bits in [0x7f80_0001, 0x7fff_ffff, 0xffff_ffff] {
-        assert!(Bf16::nearest(f32::from_bits(bits)).to_f32().is_nan());
-        assert!(Bf16::round(f32::from_bits(bits), u16::MAX).to_f32().is_nan());
-    }
-    // Ties go to the even neighbour.
-    let tie = |odd: u32| f32::from_bits(0x3f80_8000 + (odd << 16));
-    assert_eq!(Bf16::nearest(tie(0)).to_bits(), 0x3f80);
-    assert_eq!(Bf16::nearest(tie(1)).to_bits(), 0x3f82);
 }
