@@ -85,7 +85,7 @@ impl Step {
             units: width,
             bias: false,
             sampler: SamplerConfig::Full {},
-            dtype: Dtype::F32,
+            dtype: Some(Dtype::F32),
             optimizer: None,
         };
         let place = Place {

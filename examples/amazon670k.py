@@ -1,7 +1,7 @@
 """Speed and memory of one epoch at the size of Amazon-670K: 128 hidden units, batches of 256.
 
     python examples/amazon670k.py TRAIN TEST [--n-active 1000] [--sampler lsh] [--repeats 5]
-    python examples/amazon670k.py TRAIN TEST --stored floats rule halves
+    python examples/amazon670k.py TRAIN TEST --stored floats light rule halves
 
 The files have 135,909 features and 670,091 labels, or whatever yours have. Each repeat is a process
 of its own, with a seed of its own. ``build``: making the network and its first tables, which is not
@@ -42,9 +42,10 @@ COLUMNS = {
 }
 WIDTH = 11
 #: How rows are stored: the type of the weights, and the settings of Adam.
-STORED: dict[str, tuple[str, dict[str, str]]] = {
-    "rule": ("float32", {}),
+STORED: dict[str, tuple[str | None, dict[str, str]]] = {
+    "rule": (None, {}),
     "floats": ("float32", {"second_moment": "entry"}),
+    "light": ("float32", {"second_moment": "row", "moments_dtype": "bfloat16"}),
     "halves": ("bfloat16", {"second_moment": "row", "moments_dtype": "bfloat16"}),
 }
 
@@ -70,7 +71,7 @@ def measure(task: Task) -> list[float]:
     net = slide_rs.Network(
         [
             layers.SparseInput(train.n_features),
-            layers.Dense(HIDDEN, dtype=dtype),
+            layers.Dense(HIDDEN, dtype=dtype or "float32"),
             layers.SampledDense(train.n_labels, sampler=made(n_active=task.n_active), dtype=dtype),
         ],
         optimizer=optim.Adam(**adam),
@@ -131,7 +132,8 @@ def main() -> None:
         choices=STORED,
         nargs="+",
         default=["rule"],
-        help="w, m, v as floats; m in halves and one v a row, as by rule; and w in halves",
+        help="w, m, v as floats; m in halves and one v a row; w of the output in f16 too, by rule; "
+        "or all in halves",
     )
     given = parser.parse_args()
 

@@ -27,11 +27,11 @@ COUNTS = ("rows_computed", "rows_read", "rows_updated")
 LIGHT = {"second_moment": "row", "moments_dtype": "bfloat16"}
 #: How rows are stored: the type of the weights, the settings of Adam, and the bytes of a weight and
 #: of what Adam keeps of it.
-STORED = {
+STORED: dict[str, tuple[str, dict[str, str], int, int]] = {
     "floats": ("float32", {"second_moment": "entry"}, 4, 8),
-    "rule": ("float32", LIGHT, 4, 2),
-    "halves": ("bfloat16", LIGHT, 2, 2),
-    "float16": ("float16", LIGHT, 2, 2),
+    "light": ("float32", LIGHT, 4, 2),
+    "rule": ("float16", LIGHT, 2, 2),
+    "bfloat16": ("bfloat16", LIGHT, 2, 2),
 }
 
 
@@ -49,7 +49,7 @@ def main() -> None:
         "--stored",
         choices=STORED,
         default="floats",
-        help="w, m, v as floats; m in halves and one v a row, the rule; and w in bf16 or f16",
+        help="w, m, v as floats; m in halves and one v a row; w in f16 too, the rule; or in bf16",
     )
     parser.add_argument("--threads", type=int, metavar="N")
     given = parser.parse_args()

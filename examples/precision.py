@@ -4,9 +4,10 @@
 
 The networks of a seed differ in how weights are stored alone; with ``--light`` also in what Adam
 remembers: moments in halves, and then one second moment a row; with ``--moments`` in that alone, in
-the output layer or in both, of which the last is what wide layers have by rule; with ``--output`` in
-the weights of the output layer alone, all else being so. The last lines are the mean differences from the first kind, with their standard errors in brackets; in ``PSP@5`` rare labels
-count more.
+the output layer or in both, of which the last is what wide layers have by rule; with ``--output``
+in the weights of the output layer alone, all else being so. The last lines are the mean differences
+from the first kind, with their standard errors in brackets; in ``PSP@5`` rare labels count
+more.
 """
 
 from __future__ import annotations

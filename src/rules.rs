@@ -33,6 +33,7 @@ impl NetworkConfig {
                     layer.sampler.resolve(dense, layer.units, seed);
                     let wide = dense.is_some() && is_wide(layer.units, inputs);
                     resolve_optimizer(&mut layer.optimizer, shared, wide);
+                    layer.dtype.get_or_insert(Dtype::F32);
                 }
             }
             (inputs, dense) = (layer.units(), layer.dense_units());
@@ -40,6 +41,9 @@ impl NetworkConfig {
         self.output.sampler.resolve(dense, self.output.units, seed);
         let wide = dense.is_some() && is_wide(self.output.units, inputs);
         resolve_optimizer(&mut self.output.optimizer, shared, wide);
+        let light = self.output.optimizer.as_ref().unwrap_or(&self.optimizer).has_halves();
+        let halves = light && self.output.units.saturating_mul(inputs) >= MOST_FLOATS;
+        self.output.dtype.get_or_insert(if halves { Dtype::F16 } else { Dtype::F32 });
         self
     }
 }
@@ -55,6 +59,14 @@ impl HiddenConfig {
 }
 
 impl OptimizerConfig {
+    /// Whether it is an Adam of one second moment a row and first moments in halves.
+    const fn has_halves(&self) -> bool {
+        matches!(
+            self,
+            Self::Adam { second_moment: Some(SecondMoment::Row), moments: Some(Dtype::Bf16), .. }
+        )
+    }
+
     /// Bytes that are kept beside each weight, and those that are kept for each row, as by
     /// [`Param::new`](crate::optim::Param::new); `column` says that a row is a single number.
     const fn moments(&self, column: bool) -> (u128, u128) {
@@ -98,6 +110,9 @@ fn resolve_optimizer(
 const fn is_wide(rows: usize, width: usize) -> bool {
     rows.saturating_mul(width) >= 1 << 20
 }
+
+/// From so many weights on, 128 MiB as floats, those of the output are halves if its Adam is light.
+const MOST_FLOATS: usize = 1 << 25;
 
 impl SamplerConfig {
     /// Bytes that the tables of a layer and their hash functions take at least.
@@ -268,6 +283,35 @@ mod tests {
             assert_eq!(own, expected, "{features} {units}");
             assert_eq!(config.optimizer, adam(false));
         }
+    }
+
+    #[test]
+    fn wide_outputs_are_halves_where_adam_is_light_and_nothing_else_is_said() {
+        let stored = |config: &NetworkConfig| config.clone().resolve().output.dtype;
+        let wide = plain(10, 128, 1 << 18);
+        assert_eq!(stored(&wide), Some(Dtype::F16));
+        assert_eq!(stored(&plain(10, 128, (1 << 18) - 1)), Some(Dtype::F32));
+        assert_eq!(stored(&plain(10, 1, usize::MAX)), Some(Dtype::F16));
+        for said in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
+            let mut config = wide.clone();
+            config.output.dtype = Some(said);
+            assert_eq!(stored(&config), Some(said));
+        }
+        // Adam as published, another optimiser, and rows of which single columns are touched.
+        let mut config = wide.clone();
+        config.optimizer = adam(false);
+        assert_eq!(stored(&config), Some(Dtype::F32));
+        config.optimizer = OptimizerConfig::Adagrad { lr: None, eps: 1e-10 };
+        assert_eq!(stored(&config), Some(Dtype::F32));
+        let mut config = wide.clone();
+        config.hidden = vec![sampled(1 << 10)];
+        config.output.units = 1 << 20;
+        assert_eq!(stored(&config), Some(Dtype::F32));
+        let mut config = wide;
+        config.hidden.push(sampled(1 << 20));
+        let hidden = config.resolve().hidden.pop();
+        let Some(HiddenConfig::Sampled(layer)) = hidden else { unreachable!() };
+        assert_eq!(layer.dtype, Some(Dtype::F32));
     }
 
     #[test]

@@ -81,8 +81,8 @@ def output_fields(layer: SampledDense) -> _Object:
 
     Examples
     --------
-    >>> output_fields(SampledDense(8))["dtype"]
-    'f32'
+    >>> output_fields(SampledDense(8, dtype="float16"))["dtype"]
+    'f16'
     """
     return _layer_fields(layer, _OUTPUT)
 
@@ -251,7 +251,7 @@ def _layer_fields(layer: Hidden, names: tuple[str, ...]) -> _Object:
     found = {name: getattr(layer, name) for name in names}
     if "sampler" in found:
         found["sampler"] = sampler_fields(found["sampler"])
-    found["dtype"] = DTYPES[layer.dtype]
+    found["dtype"] = None if layer.dtype is None else DTYPES[layer.dtype]
     if layer.optimizer is not None:
         found["optimizer"] = optimizer_fields(layer.optimizer)
     return found
@@ -261,7 +261,8 @@ def _read_layer(place: str, document: object, names: tuple[str, ...]) -> _Object
     found = _without_kind(exact_fields(place, document, *names))
     if "sampler" in found:
         found["sampler"] = _read_sampler(f"{place}.sampler", found["sampler"])
-    found["dtype"] = _read_dtype(f"{place}.dtype", found["dtype"])
+    if found["dtype"] is not None:
+        found["dtype"] = _read_dtype(f"{place}.dtype", found["dtype"])
     if found["optimizer"] is not None:
         found["optimizer"] = read_optimizer(f"{place}.optimizer", found["optimizer"])
     return found

@@ -114,8 +114,9 @@ class SampledDense:
         Give each neuron a bias.
     norm : float, optional
         Of a hidden layer, as in `Dense`.
-    dtype : {"float32", "bfloat16", "float16"}
-        As in `Dense`.
+    dtype : {"float32", "bfloat16", "float16"}, optional
+        As in `Dense`. By rule when not given: ``"float16"`` in an output of 2^25 weights or more
+        with a light Adam (`optim.Adam`), else ``"float32"``.
     optimizer : optim.Adam, optim.AdamW, optim.SGD or optim.Adagrad, optional
         As in `Dense`.
 
@@ -131,7 +132,7 @@ class SampledDense:
     sampler: Sampler = field(default_factory=samplers.LSH)
     bias: bool = True
     norm: float | None = None
-    dtype: str = "float32"
+    dtype: str | None = None
     optimizer: Optimizer | None = None
 
     def __post_init__(self) -> None:
@@ -203,7 +204,8 @@ def _check_common(layer: Hidden) -> None:
     _set(layer, "units", checks.whole("units", layer.units, 1, checks.MOST))
     if layer.norm is not None:
         _set(layer, "norm", checks.number("norm", layer.norm, least=0.0))
-    checks.choice("dtype", layer.dtype, DTYPES)
+    if layer.dtype is not None or isinstance(layer, Dense):
+        checks.choice("dtype", layer.dtype, DTYPES)
     if layer.optimizer is not None:
         optim.check_of_layer(layer.optimizer)
 

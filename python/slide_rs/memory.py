@@ -87,7 +87,7 @@ def estimate_memory(
     >>> from slide_rs.layers import Dense, SampledDense, SparseInput
     >>> amazon = [SparseInput(135_909), Dense(128), SampledDense(670_091)]
     >>> round(estimate_memory(amazon, threads=2).total / 1e9, 1)
-    1.1
+    0.9
     """
     config = NetworkConfig(layers, loss, optimizer, update=update)
     return of_config(config, batch_size, threads)

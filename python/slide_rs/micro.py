@@ -119,6 +119,7 @@ def _measure(name: str, n_labels: int, arguments: Namespace) -> tuple[dict[str, 
         steps=steps,
         width=hidden,
         kept=_kept(network.config.output.optimizer or network.config.optimizer),
+        weight_bytes=4 if network.config.output.dtype == "float32" else 2,
         threads=network.threads,
         step_seconds=median(seconds) / steps,
     )
@@ -126,7 +127,7 @@ def _measure(name: str, n_labels: int, arguments: Namespace) -> tuple[dict[str, 
 
 
 def _kept(optimizer: Optimizer) -> float:
-    """Return the bytes that an optimiser keeps for each byte of float32 weights."""
+    """Return the floats that an optimiser keeps for each weight."""
     if not isinstance(optimizer, Adam):
         return 0.0
     of_moment = 0.5 if optimizer.moments_dtype == "bfloat16" else 1.0

@@ -62,10 +62,10 @@ class Phases:
 
     A name that begins with ``rows_`` is a count; all others are seconds, summed over the threads.
     An active row is one that was computed for one sample; it was read for that sample alone, or
-    once for a block of samples. Bytes are those of rows of weights in float32: of those read, once
-    for ``logits`` and ``backward`` each, and of those changed, with what the optimiser keeps of
-    them, read and written, for ``update``. That is what a phase asks for, not what it gets from
-    memory.
+    once for a block of samples. Bytes are those of rows of weights as they are stored: of those
+    read, once for ``logits`` and ``backward`` each, and of those changed, with what the optimiser
+    keeps of them, read and written, for ``update``. That is what a phase asks for, not what it gets
+    from memory.
 
     Parameters
     ----------
@@ -76,8 +76,10 @@ class Phases:
     width : int
         Weights of a row.
     kept : float
-        Bytes that the optimiser keeps for each byte of the weights: 2 are both moments of Adam as
-        floats.
+        Floats that the optimiser keeps for each weight: 2 are both moments of Adam, 0.5 is one in
+        16 bits.
+    weight_bytes : int
+        Bytes of a weight.
     threads : int
         Threads that worked. Times are divided by their number: it is as if all were busy.
     step_seconds : float, optional
@@ -100,13 +102,14 @@ class Phases:
         steps: int,
         width: int,
         kept: float = 2.0,
+        weight_bytes: int = _FLOAT,
         threads: int = 1,
         step_seconds: float | None = None,
     ) -> None:
         names = list(dict.fromkeys(name for told in epochs for name in told))
         per_step = {n: median(told.get(n, 0.0) for told in epochs) / steps for n in names}
         self.counts: dict[str, float] = {n: v for n, v in per_step.items() if n.startswith(_ROWS)}
-        self._width, self._kept = width, kept
+        self._read, self._kept = width * weight_bytes, width * kept * _FLOAT
         timed = {n: v / threads for n, v in per_step.items() if n not in self.counts}
         worked = sum(timed.values())
         if step_seconds is not None and step_seconds > worked:
@@ -130,8 +133,8 @@ class Phases:
         rows = self.counts.get(count)
         if rows is None:
             return None
-        held = 1 + self._kept if name == "update" else 1
-        return rows * passes * held * self._width * _FLOAT
+        held = self._read + self._kept if name == "update" else self._read
+        return rows * passes * held
 
     def table(self) -> str:
         """Return a line for each phase, one for all of them, and the counts.

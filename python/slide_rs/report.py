@@ -61,8 +61,8 @@ def _notes(config: NetworkConfig, layer: Hidden) -> Iterator[str]:
         yield f"scaled to norm {layer.norm:g}"
     if isinstance(layer, Dense) and layer.dropout:
         yield f"dropout {layer.dropout:g}"
-    if layer.dtype != "float32":
-        yield layer.dtype
+    if layer.dtype not in (None, "float32"):
+        yield str(layer.dtype)
     if layer.optimizer is not None:
         yield _optimizer(layer.optimizer)
 

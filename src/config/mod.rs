@@ -113,8 +113,8 @@ pub struct SampledConfig {
     pub bias: bool,
     /// Which units a sample computes.
     pub sampler: SamplerConfig,
-    /// How the weights are stored.
-    pub dtype: Dtype,
+    /// How the weights are stored; by rule when not given.
+    pub dtype: Option<Dtype>,
     /// How the weights are changed; as the network says when not given.
     pub optimizer: Option<OptimizerConfig>,
 }
@@ -142,8 +142,8 @@ pub struct OutputConfig {
     pub bias: bool,
     /// Which units a sample computes in training.
     pub sampler: SamplerConfig,
-    /// How the weights are stored.
-    pub dtype: Dtype,
+    /// How the weights are stored; by rule when not given.
+    pub dtype: Option<Dtype>,
     /// How the weights are changed; as the network says when not given.
     pub optimizer: Option<OptimizerConfig>,
 }
@@ -303,7 +303,7 @@ pub(crate) mod tests {
                 units,
                 bias: true,
                 sampler: SamplerConfig::Lsh(LshConfig::open()),
-                dtype: Dtype::F32,
+                dtype: None,
                 optimizer: None,
             },
             optimizer: OptimizerConfig::Adam {

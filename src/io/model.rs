@@ -242,7 +242,7 @@ fn check_sizes(
                 bytes(tensors, &bias, [1, units], config::Dtype::F32)?;
             }
             HiddenConfig::Sampled(layer) => {
-                bytes(tensors, &weight, [units, inputs], layer.dtype)?;
+                bytes(tensors, &weight, [units, inputs], layer.dtype.unwrap_or_default())?;
                 if layer.bias {
                     bytes(tensors, &bias, [units, 1], config::Dtype::F32)?;
                 }
@@ -250,7 +250,7 @@ fn check_sizes(
         }
         inputs = layer.units();
     }
-    let (units, dtype) = (config.output.units, config.output.dtype);
+    let (units, dtype) = (config.output.units, config.output.dtype.unwrap_or_default());
     bytes(tensors, "output.weight", [units, inputs], dtype)?;
     if config.output.bias {
         bytes(tensors, "output.bias", [units, 1], config::Dtype::F32)?;

@@ -84,7 +84,12 @@ impl<'m> Sampled<'m> {
     fn new(config: &SampledConfig, std: f32, place: Place<'_>) -> Self {
         let optimizer = config.optimizer.as_ref().unwrap_or(place.optimizer);
         let sizes = (config.units, place.inputs);
-        let weights = Rows::random_as(config.dtype, sizes, std, (place.seed, place.number));
+        let weights = Rows::random_as(
+            config.dtype.unwrap_or_default(),
+            sizes,
+            std,
+            (place.seed, place.number),
+        );
         Self {
             sampler: Sampler::new(&config.sampler, weights.stripes(), place.inputs)
                 .expecting(place.input_norm),

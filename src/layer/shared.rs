@@ -102,7 +102,7 @@ mod tests {
             units: UNITS,
             bias,
             sampler: SamplerConfig::Full {},
-            dtype,
+            dtype: Some(dtype),
             optimizer: None,
         };
         let optimizer = &OptimizerConfig::Adagrad { lr: Some(0.1), eps: 1e-8 };

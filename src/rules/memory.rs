@@ -71,7 +71,11 @@ impl NetworkConfig {
                     memory.scratch += batch * padded(units) * UNIT;
                 }
                 HiddenConfig::Sampled(layer) => {
-                    memory.add_sampled(self, (units, inputs), (own, layer.dtype));
+                    memory.add_sampled(
+                        self,
+                        (units, inputs),
+                        (own, layer.dtype.unwrap_or_default()),
+                    );
                     let sizes = (units, inputs, sparse);
                     memory.add_sampler(&layer.sampler, sizes, (batch, threads));
                 }
@@ -80,7 +84,8 @@ impl NetworkConfig {
             sparse = matches!(layer, HiddenConfig::Sampled(_));
         }
         let (output, units) = (&self.output, self.output.units);
-        memory.add_sampled(self, (units, inputs), (output.optimizer.as_ref(), output.dtype));
+        let stored = (output.optimizer.as_ref(), output.dtype.unwrap_or_default());
+        memory.add_sampled(self, (units, inputs), stored);
         memory.add_sampler(&output.sampler, (units, inputs, sparse), (batch, threads));
         memory
     }
@@ -186,7 +191,7 @@ mod tests {
     fn parts_of_the_largest_show_are_those_counted_by_hand() {
         let memory = plain(135_909, 128, 670_091).resolve().memory(256, 2);
         // Biases are padded to lines once for all rows.
-        let weights = (135_910 * 128 + 670_091 * 128 + 670_096) * 4;
+        let weights = (135_910 * 128 + 670_096) * 4 + 670_091 * 128 * 2;
         assert_eq!(memory.weights, weights);
         // By rule, a half for each weight and a float for each place of a row, as many in each of
         // 64 shards; the biases of the hidden units are one row, those of the outputs have floats.

@@ -188,7 +188,7 @@ pub fn sampled(
         norm: Some(norm),
         bias,
         sampler,
-        dtype: Dtype::F32,
+        dtype: Some(Dtype::F32),
         optimizer: None,
     })
 }
@@ -212,7 +212,7 @@ pub fn stack(data: &Data, hidden: Vec<HiddenConfig>, sampler: SamplerConfig) -> 
             units: data.n_labels,
             bias: true,
             sampler,
-            dtype: Dtype::F32,
+            dtype: Some(Dtype::F32),
             optimizer: None,
         },
         optimizer: adam(0.01),
@@ -266,10 +266,10 @@ pub fn lightest(mut config: NetworkConfig) -> NetworkConfig {
     for layer in &mut config.hidden {
         match layer {
             HiddenConfig::Dense(layer) => layer.dtype = Dtype::Bf16,
-            HiddenConfig::Sampled(layer) => layer.dtype = Dtype::Bf16,
+            HiddenConfig::Sampled(layer) => layer.dtype = Some(Dtype::Bf16),
         }
     }
-    config.output.dtype = Dtype::F16;
+    config.output.dtype = Some(Dtype::F16);
     if let OptimizerConfig::Adam { second_moment, moments, .. } = &mut config.optimizer {
         (*second_moment, *moments) = (Some(SecondMoment::Row), Some(Dtype::Bf16));
     }

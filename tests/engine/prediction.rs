@@ -12,7 +12,7 @@ const ROWS: usize = 150;
 fn network(data: &Data, dtype: Dtype) -> Network {
     let hidden = common::dense(40, Activation::Linear, 8.0);
     let mut config = common::stack(data, vec![hidden], common::lsh(300));
-    config.output.dtype = dtype;
+    config.output.dtype = Some(dtype);
     config.output.bias = true;
     Network::new(config).expect("a configuration of the tests")
 }

@@ -98,7 +98,7 @@ CASES: dict[str, Case] = {
     "sampler-text": make(SampledDense, T, "sampler: found str", 5, sampler="lsh"),
     "sampler-class": make(SampledDense, T, "sampler: found type", 5, sampler=samplers.LSH),
     "sampler-tables": make(SampledDense, T, "sampler: found SimHash", 5, sampler=lsh.SimHash()),
-    "dtype-unknown": make(Dense, V, "dtype: found 'float16'", 4, dtype="float16"),
+    "dtype-unknown": make(Dense, V, "dtype: found 'float64'", 4, dtype="float64"),
     "dtype-numpy": make(SampledDense, T, "dtype: found <class 'float'>", 4, dtype=float),
     "own-optimizer-text": make(Dense, T, "optimizer: found str", 4, optimizer="adam"),
     "own-schedule": make(Dense, V, "optimizer: found schedule=Constant", 4, optimizer=OWN),

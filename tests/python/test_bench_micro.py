@@ -44,6 +44,13 @@ def test_time_and_bytes_are_of_an_active_row() -> None:
     assert logits.gigabytes_per_second == pytest.approx(50_000 * 512 / 0.060 / 1e9)
 
 
+def test_halves_are_counted_as_such() -> None:
+    logits, _, update = Phases([TOLD], steps=10, width=128, kept=0.5, weight_bytes=2).rows
+    assert logits.bytes_per_row == 128 * 2 / 2
+    # A fifth of the rows, a weight and a moment in 16 bits each, read and written.
+    assert update.bytes_per_row == pytest.approx(0.2 * 128 * (2 + 2) * 2)
+
+
 def test_a_phase_is_a_median_over_epochs() -> None:
     told = [{name: value * times for name, value in TOLD.items()} for times in (1, 3, 2)]
     found = Phases(told, steps=1, width=128)

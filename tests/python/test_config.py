@@ -26,7 +26,7 @@ CONTRACT = json.loads("""
                           "bucket_policy": "window", "seed": null, "center": false,
                           "normalize": false, "append_bias": true, "mips": false},
                "rebuild": {"every": null, "growth": null, "drift": null, "redraw": null}},
-   "dtype": "f32", "optimizer": null},
+   "dtype": null, "optimizer": null},
  "optimizer": {"kind": "adam", "lr": null, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8,
                "weight_decay": 0.0, "mode": "lazy", "second_moment": null,
                "moments": null},

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import slide_rs as sr
 from malformed_files import with_header
-from slide_rs import optim
+from scipy import sparse
+from slide_rs import optim, samplers
 from slide_rs.datasets import Dataset
 from slide_rs.layers import Dense, SampledDense, SparseInput
 
@@ -82,6 +84,48 @@ def test_a_saved_wide_network_trains_on_as_if_never_saved(
     copy = sr.load(tmp_path / "net.safetensors", threads=1)
     assert copy.config == net.config
     assert losses(copy, test) == losses(net, test)
+
+
+def very_wide(data: Dataset, **said: Any) -> sr.Network:
+    """Return a network with an output of 2^25 weights."""
+    output = SampledDense(65_536, sampler=samplers.Uniform(n_active=64), **said)
+    return sr.Network([SparseInput(data.n_features), Dense(512), output], threads=2)
+
+
+def test_a_very_wide_output_is_in_halves_by_rule_and_has_the_bits_of_one_that_says_so(
+    easy: Split, tmp_path: Path
+) -> None:
+    train, test = easy
+    Y = sparse.csr_array(
+        (train.Y.data, train.Y.indices, train.Y.indptr), shape=(train.Y.shape[0], 65_536)
+    )
+    data = Dataset(train.X, Y)
+    net, said = very_wide(data), very_wide(data, dtype="float16")
+    assert (net.config.output.dtype, net.config.hidden[0].dtype) == ("float16", "float32")
+    assert net.config == said.config
+    assert "float16" in net.summary()
+    floats = very_wide(data, dtype="float32")
+    assert floats.estimate_memory().weights - net.estimate_memory().weights == 2 * 2**25
+    assert losses(net, data) == losses(said, data)
+    path = tmp_path / "net.safetensors"
+    net.save(path)
+    copy = sr.load(path)
+    assert copy.config == net.config
+    np.testing.assert_array_equal(
+        copy.predict_topk(test.X[:20]).scores, net.predict_topk(test.X[:20]).scores
+    )
+
+
+@pytest.mark.parametrize(
+    ("units", "optimizer"),
+    [(65_535, None), (65_536, optim.Adam(**EXACT)), (65_536, optim.SGD())],
+    ids=["narrow", "exact", "sgd"],
+)
+def test_outputs_are_floats_where_they_are_narrow_or_have_no_light_adam(
+    units: int, optimizer: optim.Optimizer | None
+) -> None:
+    chain = [SparseInput(100), Dense(512), SampledDense(units)]
+    assert sr.estimate_memory(chain, optimizer=optimizer).weights > units * 512 * 4
 
 
 def test_wide_networks_saved_before_there_was_a_choice_keep_their_moments(
