@@ -244,7 +244,7 @@ impl Rows<'_> {
 
     /// The inner products of `count` rows from slot `first` on with all rows of `x`, each as long
     /// as the stride: those of the first row of `x`, then of the second. Meanwhile part `part` of
-    /// `parts` of the next `count` rows is fetched; see [`Kernels::products`].
+    /// `parts` of the next `count` rows is fetched; see [`RowKernels::products`](crate::simd::RowKernels::products).
     pub fn products(
         &self,
         kernels: &Kernels,
