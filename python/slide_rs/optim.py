@@ -16,7 +16,7 @@ __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "schedules"]
 
 MODES = ("lazy", "catch_up", "dense")
 SECOND_MOMENTS = ("entry", "row")
-DTYPES = ("float32", "bfloat16")
+MOMENTS_DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Adam:
         if self.second_moment is not None:
             checks.choice("second_moment", self.second_moment, SECOND_MOMENTS)
         if self.moments_dtype is not None:
-            checks.choice("moments_dtype", self.moments_dtype, DTYPES)
+            checks.choice("moments_dtype", self.moments_dtype, MOMENTS_DTYPES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from torch.optim.adamw import adamw
 
 from slide_rs import checks
 from slide_rs.document import DTYPES
-from slide_rs.optim import SECOND_MOMENTS
+from slide_rs.optim import MOMENTS_DTYPES, SECOND_MOMENTS
 from slide_rs.torch import moments
 from slide_rs.torch.head import HeadState, owners
 from slide_rs.torch.linear import SlideLinear
@@ -95,7 +95,7 @@ class SlideAdam(torch.optim.Optimizer):  # type: ignore[misc, unused-ignore]
         if second_moment is not None:
             checks.choice("second_moment", second_moment, SECOND_MOMENTS)
         if moments_dtype is not None:
-            checks.choice("moments_dtype", moments_dtype, tuple(DTYPES))
+            checks.choice("moments_dtype", moments_dtype, MOMENTS_DTYPES)
         self._max_norm = None if max_norm is None else checks.number("max_norm", max_norm, above=0)
         self._fused = checks.flag("fused_backward", fused_backward)
         if self._fused and self._max_norm is not None:
