@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use slide_rs::simd::{AdamStep, Bf16, Kernels};
+use slide_rs::simd::{AdamStep, Bf16, Kernels, State};
 
 const WIDTHS: [usize; 5] = [64, 128, 256, 512, 1024];
 
@@ -140,14 +140,8 @@ fn vectors(criterion: &mut Criterion) {
             let mut group = criterion.benchmark_group(format!("vectors/{width}/{}", kernels.name));
             group.bench_function("adam", |bencher| {
                 bencher.iter(|| {
-                    (kernels.f32.adam.entries)(
-                        &step,
-                        (0, 0),
-                        &mut w,
-                        &mut m,
-                        &mut v,
-                        black_box(&g),
-                    );
+                    let row = State { w: &mut w[..], m: &mut m[..], v: &mut v[..], soon: 0 };
+                    (kernels.f32.adam.entries)(&step, (0, 0), row, black_box(&g));
                 });
             });
             group.bench_function("dot", |bencher| {

@@ -160,7 +160,7 @@ impl Touched {
     }
 
     /// Each touched row's place in the shard, with its samples and coefficients.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, &[u32], &[f32])> {
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &[u32], &[f32])> + Clone {
         let mut start = 0;
         self.rows.iter().map(move |&(local, end)| {
             let range = start..end as usize;

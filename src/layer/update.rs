@@ -18,10 +18,6 @@ use crate::touched::{Edge, Edges, Touched};
 use super::inputs::BatchInputs;
 use super::products::Products;
 
-/// Rows that are asked for before they are needed: a row of the optimiser is three streams from
-/// random places in memory.
-const AHEAD: usize = 4;
-
 /// Reusable memory of an update.
 #[derive(Debug)]
 pub struct UpdateScratch {
@@ -259,37 +255,19 @@ impl Target<'_, '_> {
 }
 
 /// Changes the rows of a shard by sums of dense inputs.
-///
-/// The gradient of a row is summed, in the other of two places, before the row that precedes it is
-/// changed: its squares are known by the time that they are needed.
 fn change_rows(
     weights: &mut ParamShard<'_>,
     (kernels, update): (&Kernels, &Update),
     touched: &Touched,
     inputs: &Matrix,
-    [gradient, before]: &mut [Vec<f32>; 2],
+    gradients: &mut [Vec<f32>; 2],
 ) {
-    let (mut gradient, mut before) = (&mut gradient[..], &mut before[..]);
-    let mut coming = touched.iter().map(|(local, ..)| local);
-    coming.by_ref().take(AHEAD).for_each(|local| weights.prefetch(kernels, local));
-    let mut soon = touched.iter().map(|(_, samples, _)| samples).skip(1);
-    let mut last = None;
-    for (local, samples, coefs) in touched.iter() {
-        if let Some(coming) = coming.next() {
-            weights.prefetch(kernels, coming);
-        }
-        for &sample in soon.next().unwrap_or_default() {
-            (kernels.prefetch)(inputs.row(sample as usize));
-        }
-        let square = (kernels.sum_rows)(inputs.as_slice(), samples, coefs, gradient);
-        if let Some((local, square)) = last.replace((local, square)) {
-            weights.update_of(kernels, update, local, (before, Some(square)));
-        }
-        std::mem::swap(&mut gradient, &mut before);
-    }
-    if let Some((local, square)) = last {
-        weights.update_of(kernels, update, local, (before, Some(square)));
-    }
+    let mut rows = touched.iter();
+    let locals = touched.iter().map(|(local, ..)| local);
+    weights.update_rows((kernels, update), locals, gradients, |gradient| {
+        let (_, samples, coefs) = rows.next().unwrap_or_default();
+        (kernels.sum_rows)(inputs.as_slice(), samples, coefs, gradient)
+    });
 }
 
 /// A sum of sparse vectors: zero but for the columns that it lists.

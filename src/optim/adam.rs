@@ -1,7 +1,7 @@
 //! Adam (Kingma and Ba, 2015, algorithm 1) and `AdamW`.
 
 use crate::config::AdamMode;
-use crate::simd::{AdamStep, Kernels};
+use crate::simd::{AdamStep, Kernels, State};
 
 use super::history::History;
 use super::optimizer::Update;
@@ -36,6 +36,11 @@ impl Adam {
     /// Begins step `t`.
     pub(super) fn begin(&mut self, lr: f32, t: u64) {
         self.step = self.step_at(lr, t);
+    }
+
+    /// The constants of the current step on a row that has missed none.
+    pub(super) const fn step(&self) -> &AdamStep {
+        &self.step
     }
 
     /// Whether a row has to remember when it was touched.
@@ -117,7 +122,8 @@ impl Adam {
         Entries { w, m, v }: &mut Entries<'_>,
         g: &[f32],
     ) {
-        (kernels.f32.adam.entries)(&self.step, (0, 0), w, m, v, g);
+        let row = State { w, m, v, soon: 0 };
+        (kernels.f32.adam.entries)(&self.step, (0, 0), row, g);
     }
 
     /// Pays what is owed to a row that has seen `seen` steps.

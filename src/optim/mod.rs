@@ -24,6 +24,7 @@ mod row;
 mod sgd;
 mod steps;
 mod stored;
+mod sweep;
 #[cfg(test)]
 mod tests;
 

@@ -189,15 +189,15 @@ impl<'m> Param<'m> {
 /// One shard of a parameter.
 #[derive(Debug)]
 pub struct ParamShard<'a> {
-    w: Shard<'a>,
-    m: Shard<'a>,
-    v: Shard<'a>,
+    pub(super) w: Shard<'a>,
+    pub(super) m: Shard<'a>,
+    pub(super) v: Shard<'a>,
     /// What is kept of each row.
-    of_rows: &'a mut [f32],
-    stamps: &'a mut [u32],
-    width: usize,
-    shard: usize,
-    stripes: Stripes,
+    pub(super) of_rows: &'a mut [f32],
+    pub(super) stamps: &'a mut [u32],
+    pub(super) width: usize,
+    pub(super) shard: usize,
+    pub(super) stripes: Stripes,
 }
 
 impl ParamShard<'_> {

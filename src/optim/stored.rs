@@ -2,7 +2,7 @@
 
 use crate::rng::{Rng, Stream};
 use crate::rows::Numbers;
-use crate::simd::{Adam, AdamRowStep, AdamStep, Kernels, Stored as Type};
+use crate::simd::{Adam, AdamRowStep, AdamStep, Kernels, State, Stored as Type};
 
 /// A row as it is stored, with what Adam remembers of it.
 #[derive(Debug)]
@@ -112,20 +112,26 @@ fn run<W: Type>(
 ) {
     let kernels = W::of(kernels);
     match m {
-        Numbers::F32(m) => step(&kernels.adam, how, dice, (w, m, v.into_floats()), g),
-        m => step(&kernels.adam_light, how, dice, (w, m.into_halves(), v.into_halves()), g),
+        Numbers::F32(m) => {
+            let row = State { w, m, v: v.into_floats(), soon: 0 };
+            step(&kernels.adam, how, dice, row, g);
+        }
+        m => {
+            let (m, v) = (m.into_halves(), v.into_halves());
+            step(&kernels.adam_light, how, dice, State { w, m, v, soon: 0 }, g);
+        }
     }
 }
 
-fn step<W, M>(
+pub(super) fn step<W, M>(
     kernels: &Adam<W, M>,
     (step, of_row): (&AdamStep, Option<&AdamRowStep>),
     dice: (u64, u32),
-    (w, m, v): (&mut [W], &mut [M], &mut [M]),
+    row: State<'_, W, M>,
     g: &[f32],
 ) {
     match of_row {
-        Some(step) => (kernels.row)(step, dice, w, m, g),
-        None => (kernels.entries)(step, dice, w, m, v, g),
+        Some(step) => (kernels.row)(step, dice, row, g),
+        None => (kernels.entries)(step, dice, row, g),
     }
 }

@@ -28,6 +28,8 @@ macro_rules! as_stored {
     };
 }
 
+pub(crate) use as_stored;
+
 mod chosen;
 mod lent;
 mod lines;

@@ -78,6 +78,14 @@ impl<'a> Numbers<'a> {
         with!(self, x => cut(x, first, most).into())
     }
 
+    /// The numbers as they are stored; none where that is not `E`.
+    pub(crate) fn stored_mut<E: Stored>(&mut self) -> &mut [E] {
+        if self.dtype() != E::DTYPE {
+            return &mut [];
+        }
+        with!(self, x => bytemuck::cast_slice_mut(x))
+    }
+
     /// The numbers, if they are stored as `f32`.
     pub(crate) fn into_floats(self) -> &'a mut [f32] {
         match self {

@@ -1,5 +1,6 @@
 //! One shard of rows, owned by the task that changes it.
 
+use crate::config::Dtype;
 use crate::simd::{Kernels, Stored};
 
 use super::numbers::Numbers;
@@ -56,6 +57,21 @@ impl<'a> Shard<'a> {
         }
     }
 
+    /// What the numbers are stored as.
+    pub(crate) const fn dtype(&self) -> Dtype {
+        self.numbers.dtype()
+    }
+
+    /// Numbers from one row to the next.
+    pub(crate) const fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// All numbers, as they are stored; none where that is not `E`.
+    pub(crate) fn stored_mut<E: Stored>(&mut self) -> &mut [E] {
+        self.numbers.stored_mut()
+    }
+
     /// All numbers, to be changed.
     pub(crate) fn all_mut(&mut self) -> Numbers<'_> {
         self.numbers.part(0, usize::MAX)
@@ -70,9 +86,9 @@ impl<'a> Shard<'a> {
     pub fn prefetch(&self, kernels: &Kernels, local: usize) {
         let place = local * self.stride..(local + 1) * self.stride;
         match &self.numbers {
-            Numbers::F32(rows) => prefetch(kernels, rows.get(place)),
-            Numbers::Bf16(rows) => prefetch(kernels, rows.get(place)),
-            Numbers::F16(rows) => prefetch(kernels, rows.get(place)),
+            Numbers::F32(rows) => fetch(kernels, rows.get(place)),
+            Numbers::Bf16(rows) => fetch(kernels, rows.get(place)),
+            Numbers::F16(rows) => fetch(kernels, rows.get(place)),
         }
     }
 
@@ -87,8 +103,9 @@ impl<'a> Shard<'a> {
     }
 }
 
-/// Two halves lie where one float would, so what is asked for are the same lines.
-fn prefetch<E: Stored>(kernels: &Kernels, row: Option<&[E]>) {
+/// Asks for a row. Two halves lie where one float would, so what is asked for are the same lines.
+#[inline]
+fn fetch<E: Stored>(kernels: &Kernels, row: Option<&[E]>) {
     _ = row.and_then(|row| bytemuck::try_cast_slice(row).ok()).map(kernels.prefetch);
 }
 

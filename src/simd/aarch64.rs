@@ -179,12 +179,12 @@ impl Isa for Neon {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, x: &T) {
+    fn prefetch<T>(self, x: *const T) {
         // SAFETY: a prefetch changes nothing but the cache, and may name any address.
         unsafe {
             std::arch::asm!(
                 "prfm pldl1keep, [{address}]",
-                address = in(reg) std::ptr::from_ref(x),
+                address = in(reg) x,
                 options(nostack, readonly, preserves_flags),
             );
         }

@@ -3,10 +3,10 @@
 //! What is stored in halves is rounded at random in the registers. The dice are those of
 //! [`dice`](super::dice): the first for the weight, the second and third for its moments.
 
-use super::LANES;
 use super::element::Element;
-use super::kernels::padded;
+use super::kernels::{begins_line, padded};
 use super::words::{Chance, Words};
+use super::{Isa, LANES};
 
 /// The constants of one Adam update; see [`Adam::entries`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,6 +57,29 @@ impl AdamStep {
     }
 }
 
+/// A row of weights with what Adam remembers of each.
+#[derive(Debug)]
+pub struct State<'a, W, M> {
+    /// The weights.
+    pub w: &'a mut [W],
+    /// First moments.
+    pub m: &'a mut [M],
+    /// Second moments; not read where the row has one.
+    pub v: &'a mut [M],
+    /// How many numbers behind this row the one begins that will be changed some rows later; 0 where
+    /// none will. It is fetched line by line meanwhile: asked for a whole row at once, a processor
+    /// drops what it cannot note down.
+    pub soon: usize,
+}
+
+/// Asks for the line that vector number `chunk` of a row begins, `soon` numbers behind it.
+#[inline(always)]
+fn fetch<I: Isa, E: Element>(isa: I, soon: usize, chunk: usize, x: &[E; LANES]) {
+    if begins_line::<E>(chunk) {
+        isa.prefetch(x.as_ptr().wrapping_add(soon));
+    }
+}
+
 /// Adam on rows of weights `W` with moments `M`.
 ///
 /// `dice` is a key of the row and the step, and the place in the row of the first entry: what is
@@ -71,21 +94,17 @@ pub struct Adam<W = f32, M = f32> {
 }
 
 /// The signature of [`Adam::entries`].
-pub type AdamEntries<W, M> =
-    fn(step: &AdamStep, dice: (u64, u32), w: &mut [W], m: &mut [M], v: &mut [M], g: &[f32]);
+pub type AdamEntries<W, M> = fn(step: &AdamStep, dice: (u64, u32), row: State<'_, W, M>, g: &[f32]);
 
 /// The signature of [`Adam::row`].
-pub type AdamRow<W, M> =
-    fn(step: &AdamRowStep, dice: (u64, u32), w: &mut [W], m: &mut [M], g: &[f32]);
+pub type AdamRow<W, M> = fn(step: &AdamRowStep, dice: (u64, u32), row: State<'_, W, M>, g: &[f32]);
 
 #[inline(always)]
 pub(super) fn entries<I: Words, W: Element, M: Element>(
     isa: I,
     step: &AdamStep,
     dice: (u64, u32),
-    w: &mut [W],
-    m: &mut [M],
-    v: &mut [M],
+    State { w, m, v, soon }: State<'_, W, M>,
     g: &[f32],
 ) {
     let fits = |length: usize| length == g.len();
@@ -96,7 +115,11 @@ pub(super) fn entries<I: Words, W: Element, M: Element>(
     let (v_chunks, v_tail) = v.as_chunks_mut::<LANES>();
     let (g_chunks, g_tail) = g.as_chunks::<LANES>();
     let mut chance = Chance::new(isa, dice);
-    for (((w, m), v), g) in w_chunks.iter_mut().zip(m_chunks).zip(v_chunks).zip(g_chunks) {
+    let chunks = w_chunks.iter_mut().zip(m_chunks).zip(v_chunks).zip(g_chunks);
+    for (chunk, (((w, m), v), g)) in chunks.enumerate() {
+        fetch(isa, soon, chunk, w);
+        fetch(isa, soon, chunk, m);
+        fetch(isa, soon, chunk, v);
         entries_chunk(isa, step, &mut chance, (w, m, v), g);
     }
     if !g_tail.is_empty() {
@@ -137,8 +160,7 @@ pub(super) fn row<I: Words, W: Element, M: Element>(
     isa: I,
     step: &AdamRowStep,
     dice: (u64, u32),
-    w: &mut [W],
-    m: &mut [M],
+    State { w, m, soon, .. }: State<'_, W, M>,
     g: &[f32],
 ) {
     // One by one: an array of lengths would be stored, and loaded as a vector before it is there.
@@ -147,7 +169,9 @@ pub(super) fn row<I: Words, W: Element, M: Element>(
     let (m_chunks, m_tail) = m.as_chunks_mut::<LANES>();
     let (g_chunks, g_tail) = g.as_chunks::<LANES>();
     let mut chance = Chance::new(isa, dice);
-    for ((w, m), g) in w_chunks.iter_mut().zip(m_chunks).zip(g_chunks) {
+    for (chunk, ((w, m), g)) in w_chunks.iter_mut().zip(m_chunks).zip(g_chunks).enumerate() {
+        fetch(isa, soon, chunk, w);
+        fetch(isa, soon, chunk, m);
         row_chunk(isa, step, &mut chance, (w, m), g);
     }
     if !g_tail.is_empty() {

@@ -20,6 +20,12 @@ fn rows_ahead(width: usize) -> usize {
     (FETCHED / width.max(1)).clamp(GROUP, 64)
 }
 
+/// Whether vector number `chunk` of a row begins a line of the cache, where the row does.
+#[inline(always)]
+pub(super) const fn begins_line<E>(chunk: usize) -> bool {
+    (chunk * LANES * size_of::<E>()).is_multiple_of(64)
+}
+
 /// `tail` and then zeros.
 #[inline(always)]
 pub(super) fn padded<E: Element>(tail: &[E]) -> [E; LANES] {
@@ -77,7 +83,9 @@ fn dot_group<I: Isa, E: Element>(
     for (chunk, x) in x_chunks.iter().enumerate() {
         let x = isa.load(x);
         for i in 0..GROUP {
-            isa.prefetch(&far[i][chunk]);
+            if begins_line::<E>(chunk) {
+                isa.prefetch(&raw const far[i][chunk]);
+            }
             acc[i] = isa.mul_add(E::load(isa, &near[i][chunk]), x, acc[i]);
         }
     }
@@ -188,7 +196,7 @@ impl<E: Element> Terms<'_, E> {
             let far = &self.chunks(*self.rows.get(k + distance).unwrap_or(&row))[at..][..P];
             let coef = isa.splat(coef);
             for i in 0..P {
-                isa.prefetch(&far[i]);
+                isa.prefetch(&raw const far[i]);
                 acc[i] = isa.mul_add(coef, E::load(isa, &near[i]), acc[i]);
             }
         }

@@ -32,7 +32,7 @@ mod words;
 #[expect(unsafe_code, reason = "vendor intrinsics; every block names its proof")]
 mod x86;
 
-pub use adam::{Adam, AdamEntries, AdamRow, AdamRowStep, AdamStep};
+pub use adam::{Adam, AdamEntries, AdamRow, AdamRowStep, AdamStep, State};
 pub use element::Stored;
 pub(crate) use element::dice;
 pub use hadamard::{Codes, Hadamard, Line};
@@ -71,8 +71,9 @@ trait Isa: Copy {
     fn gather(self, row: &[f32], lanes: Lanes<'_>) -> Self::V {
         self.load(&columns::one_by_one(row, lanes))
     }
-    /// Asks for the start of `x` to be brought near, without waiting for it.
-    fn prefetch<T>(self, x: &T);
+    /// Asks for the line at `x` to be brought near, without waiting for it: into the second-level cache,
+    /// which can wait for more lines at a time than the first. What is there does not matter.
+    fn prefetch<T>(self, x: *const T);
     /// `a + b`
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a - b`

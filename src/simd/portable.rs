@@ -69,7 +69,7 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, _: &T) {}
+    fn prefetch<T>(self, _: *const T) {}
 
     #[inline(always)]
     fn sqrt(self, mut v: Self::V) -> Self::V {

@@ -119,16 +119,13 @@ macro_rules! adam_of {
             entries: $entry!(adam::entries(
                 step: &$crate::simd::AdamStep,
                 dice: (u64, u32),
-                w: &mut [$w],
-                m: &mut [$m],
-                v: &mut [$m],
+                row: $crate::simd::State<'_, $w, $m>,
                 g: &[f32]
             )),
             row: $entry!(adam::row(
                 step: &$crate::simd::AdamRowStep,
                 dice: (u64, u32),
-                w: &mut [$w],
-                m: &mut [$m],
+                row: $crate::simd::State<'_, $w, $m>,
                 g: &[f32]
             )),
         }

@@ -8,7 +8,7 @@ mod words;
 
 use std::arch::x86_64::{
     __m256, __m512, __mmask16, _CMP_LT_OQ, _CMP_NLT_UQ, _MM_FROUND_NO_EXC,
-    _MM_FROUND_TO_NEAREST_INT, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_add_epi32,
+    _MM_FROUND_TO_NEAREST_INT, _MM_HINT_T1, _mm_loadu_si128, _mm_prefetch, _mm256_add_epi32,
     _mm256_add_ps, _mm256_andnot_ps, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtepu16_epi32,
     _mm256_cvtph_ps, _mm256_cvtps_epi32, _mm256_div_ps, _mm256_fmadd_ps, _mm256_hadd_ps,
     _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps,
@@ -137,9 +137,9 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, x: &T) {
+    fn prefetch<T>(self, x: *const T) {
         // SAFETY: SSE is part of x86-64, and a prefetch may name any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(x.cast()) }
     }
 
     #[inline(always)]
@@ -322,9 +322,9 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, x: &T) {
+    fn prefetch<T>(self, x: *const T) {
         // SAFETY: SSE is part of x86-64, and a prefetch may name any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(x.cast()) }
     }
 
     #[inline(always)]

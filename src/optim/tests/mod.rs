@@ -2,6 +2,7 @@
 
 mod halves;
 mod light;
+mod sweep;
 
 use super::*;
 use crate::config::{AdamMode, ClipConfig, Dtype, OptimizerConfig, SecondMoment};

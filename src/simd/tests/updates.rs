@@ -15,8 +15,9 @@ fn adam_agrees_with_f64_on_every_isa_and_length() {
             let (w, m, g) = (noise(6, len), noise(7, len), noise(8, len));
             let v: Vec<f32> = noise(9, len).into_iter().map(f32::abs).collect();
             let (mut w_after, mut m_after, mut v_after) = (w.clone(), m.clone(), v.clone());
-            let after = (&mut w_after, &mut m_after, &mut v_after);
-            (kernels.f32.adam.entries)(&step, (0, 0), after.0, after.1, after.2, &g);
+            let (w_row, m_row) = (&mut w_after[..], &mut m_after[..]);
+            let row = State { w: w_row, m: m_row, v: &mut v_after, soon: len };
+            (kernels.f32.adam.entries)(&step, (0, 0), row, &g);
             for i in 0..len {
                 let [w, m, v, g] = [w[i], m[i], v[i], g[i]].map(f64::from);
                 let [beta1, beta2] = [beta1, beta2].map(f64::from);
@@ -47,7 +48,8 @@ fn adam_of_a_row_agrees_with_f64_on_every_isa_and_length() {
         for len in 0..200 {
             let [w, m, g] = [noise(6, len), noise(7, len), noise(8, len)];
             let (mut w_after, mut m_after) = (w.clone(), m.clone());
-            (kernels.f32.adam.row)(&step, (0, 0), &mut w_after, &mut m_after, &g);
+            let row = State { w: &mut w_after[..], m: &mut m_after[..], v: &mut [], soon: len };
+            (kernels.f32.adam.row)(&step, (0, 0), row, &g);
             for i in 0..len {
                 let [w, m, g] = [w[i], m[i], g[i]].map(f64::from);
                 let [keep, fresh, decay, rate] =
@@ -81,13 +83,15 @@ fn assert_rounds<W: Stored, M: Stored>(plain: Adam, mixed: Adam<W, M>, what: &st
             m.iter().map(|x| x.float()).collect(),
             v.iter().map(|x| x.float()).collect(),
         ];
-        let [w_float, m_float, v_float] = &mut floats;
+        let [w_float, m_float, v_float] = floats.each_mut().map(Vec::as_mut_slice);
+        let row = State { w: &mut w[..], m: &mut m[..], v: &mut v[..], soon: 0 };
+        let of_floats = State { w: w_float, m: m_float, v: v_float, soon: 0 };
         if by_row {
-            (mixed.row)(&of_row, (key, first), &mut w, &mut m, &g);
-            (plain.row)(&of_row, (0, 0), w_float, m_float, &g);
+            (mixed.row)(&of_row, (key, first), row, &g);
+            (plain.row)(&of_row, (0, 0), of_floats, &g);
         } else {
-            (mixed.entries)(&step, (key, first), &mut w, &mut m, &mut v, &g);
-            (plain.entries)(&step, (0, 0), w_float, m_float, v_float, &g);
+            (mixed.entries)(&step, (key, first), row, &g);
+            (plain.entries)(&step, (0, 0), of_floats, &g);
         }
         for i in 0..len {
             let dice = dice(key, first + i as u32);
