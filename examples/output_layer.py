@@ -27,10 +27,10 @@ COUNTS = ("rows_computed", "rows_read", "rows_updated")
 LIGHT = {"second_moment": "row", "moments_dtype": "bfloat16"}
 #: How rows are stored: the type of the weights, the settings of Adam, and the bytes of a weight and
 #: of what Adam keeps of it.
-STORED: dict[str, tuple[str, dict[str, str], int, int]] = {
+STORED: dict[str, tuple[str | None, dict[str, str], int, int]] = {
     "floats": ("float32", {"second_moment": "entry"}, 4, 8),
     "light": ("float32", LIGHT, 4, 2),
-    "rule": ("float16", LIGHT, 2, 2),
+    "rule": (None, {}, 2, 2),
     "bfloat16": ("bfloat16", LIGHT, 2, 2),
 }
 

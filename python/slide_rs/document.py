@@ -30,6 +30,7 @@ __all__ = [
 _Object = dict[str, Any]
 
 DTYPES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+_MOMENTS_DTYPES = {name: DTYPES[name] for name in optim.MOMENTS_DTYPES}
 FAMILIES: dict[str, type[Tables]] = {
     "simhash": tables.SimHash,
     "wta": tables.WTA,
@@ -194,7 +195,11 @@ def read_optimizer(place: str, document: object, **network: Any) -> Optimizer:
         case "adam":
             found = _without_kind(exact_fields(place, _with_moments(document), "kind", *_ADAM))
             moments = found.pop("moments")
-            dtype = None if moments is None else _read_dtype(f"{place}.moments", moments)
+            dtype = (
+                None
+                if moments is None
+                else _read_dtype(f"{place}.moments", moments, _MOMENTS_DTYPES)
+            )
             found["moments_dtype"] = dtype
             if found["weight_decay"] != 0:
                 return optim.AdamW(**found, **network)
@@ -261,7 +266,7 @@ def _read_layer(place: str, document: object, names: tuple[str, ...]) -> _Object
     found = _without_kind(exact_fields(place, document, *names))
     if "sampler" in found:
         found["sampler"] = _read_sampler(f"{place}.sampler", found["sampler"])
-    if found["dtype"] is not None:
+    if found["dtype"] is not None or "sampler" not in found:
         found["dtype"] = _read_dtype(f"{place}.dtype", found["dtype"])
     if found["optimizer"] is not None:
         found["optimizer"] = read_optimizer(f"{place}.optimizer", found["optimizer"])
@@ -273,9 +278,9 @@ def _with_moments(document: object) -> object:
     return {**_MOMENTS, **document} if isinstance(document, Mapping) else document
 
 
-def _read_dtype(place: str, found: object) -> str:
-    short = checks.choice(place, found, tuple(DTYPES.values()))
-    return next(name for name, value in DTYPES.items() if value == short)
+def _read_dtype(place: str, found: object, dtypes: Mapping[str, str] = DTYPES) -> str:
+    short = checks.choice(place, found, tuple(dtypes.values()))
+    return next(name for name, value in dtypes.items() if value == short)
 
 
 def _read_sampler(place: str, document: object) -> Sampler:

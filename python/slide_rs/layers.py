@@ -116,7 +116,9 @@ class SampledDense:
         Of a hidden layer, as in `Dense`.
     dtype : {"float32", "bfloat16", "float16"}, optional
         As in `Dense`. By rule when not given: ``"float16"`` in an output of 2^25 weights or more
-        with a light Adam (`optim.Adam`), else ``"float32"``.
+        whose Adam keeps moments in 16 bits or one second moment a row, as it does there by rule
+        (`optim.Adam`), else ``"float32"``. Decided when the network is made: labels that come or go
+        change nothing of it.
     optimizer : optim.Adam, optim.AdamW, optim.SGD or optim.Adagrad, optional
         As in `Dense`.
 

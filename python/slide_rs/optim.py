@@ -64,9 +64,9 @@ class Adam:
     ``second_moment="entry"`` and ``moments_dtype="float32"``, and so has ``mode="dense"``. The
     configuration of a network shows what its layers have.
 
-    The least memory, and the fastest step on a very wide layer, has ``dtype="bfloat16"`` in the
-    layers too: 4 bytes a weight in place of 12. The biases of sampled layers, and what is kept of
-    them, are floats in any case; those of a dense layer are one row.
+    A very wide output has weights in 16 bits as well by rule, 4 bytes a weight with its moments in
+    place of 12; ``dtype="float16"`` does so in other layers. The biases of sampled layers, and what
+    is kept of them, are floats in any case; those of a dense layer are one row.
 
     Examples
     --------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -65,7 +66,7 @@ def _taken_up(folder: Path, new: Network, threads: int | None) -> Network:
         print(f"slide-rs: no checkpoint in {folder}: begins at the start", file=sys.stderr)
         return new
     network = Network.resume(folder, threads)
-    if network.config.to_json() != new.config.to_json():
+    if _options(network) != _options(new):
         raise ValueError(
             f"--resume: found checkpoints of another network in {folder}, wanted the options that "
             "they were made with"
@@ -73,3 +74,10 @@ def _taken_up(folder: Path, new: Network, threads: int | None) -> Network:
     steps = network._core.steps
     print(f"slide-rs: goes on from step {steps:,}, a checkpoint in {folder}", file=sys.stderr)
     return network
+
+
+def _options(network: Network) -> object:
+    """Return what the options decide. Not how the output is stored: that stays as it began."""
+    document = json.loads(network.config.to_json())
+    del document["output"]["dtype"]
+    return document

@@ -27,8 +27,8 @@ use super::{durable, state};
 /// The one key of the metadata: a map with several would be written in any order.
 const KEY: &str = "slide_rs";
 
-/// Raised when older readers would misread or refuse a file: format 3 has the settings of light
-/// moments.
+/// Raised when older readers would misread a file: format 3 has the settings of light moments. A type of
+/// numbers that they do not know, as halves were, they refuse by its name.
 const FORMAT: u32 = 3;
 /// The format of checkpoints: who does not know their state would misread the parameters.
 const CHECKPOINT: u32 = 4;

@@ -106,7 +106,8 @@ impl F16 {
     }
 
     /// One of the two neighbours: up if the part that is cut off and the upper 13 bits of `dice`
-    /// exceed a unit, so that with random bits the mean is `x`, unless `x` is beyond the range.
+    /// exceed a unit, so that with random bits the mean is `x`, unless `x` is beyond the range. Below
+    /// 2^-14, where a unit is 2^-24, what is left of `x` behind whole parts of 2^-37 is lost.
     #[must_use]
     #[inline(always)]
     pub const fn round(x: f32, dice: u16) -> Self {

@@ -337,6 +337,15 @@ CASES: dict[str, Case] = {
     "config-moments": changed(
         r"config\.optimizer\.moments: found 'f64'", "optimizer", "moments", to="f64"
     ),
+    "config-moments-half": changed(
+        r"config\.optimizer\.moments: found 'f16', wanted 'f32' or 'bf16'$",
+        "optimizer",
+        "moments",
+        to="f16",
+    ),
+    "config-hidden-dtype": changed(
+        r"config\.hidden\.dtype: found None", "hidden", 0, "dtype", to=None
+    ),
     "config-decay": changed(
         r"config\.schedule\.decay: found 'step'", "schedule", "decay", to="step"
     ),

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import slide_rs as sr
 from numpy.testing import assert_array_equal
-from slide_rs import checkpoints, cli, datasets, layers, lsh, optim, samplers
+from slide_rs import checkpoints, cli, datasets, layers, lsh, optim, restarts, samplers
 from slide_rs.callbacks import Callback, ModelCheckpoint
 
 DATA = datasets.make_xmc(300, n_features=200, n_labels=120, seed=2)
@@ -62,13 +62,15 @@ class Memory(Callback):
         self.losses = list(state["losses"])
 
 
-def network(optimizer: Any = None, sampler: samplers.Sampler | None = None) -> sr.Network:
+def network(
+    optimizer: Any = None, sampler: samplers.Sampler | None = None, dtype: str | None = None
+) -> sr.Network:
     tables = lsh.SimHash(n_tables=8, n_hashes=4)
     by_rule = samplers.LSH(tables, n_active=40, rebuild=lsh.Rebuild(every=5, redraw=4))
     stack = [
         layers.SparseInput(200, dropout=0.1),
         layers.Dense(12, dropout=0.1),
-        layers.SampledDense(120, sampler=sampler or by_rule),
+        layers.SampledDense(120, sampler=sampler or by_rule, dtype=dtype),
     ]
     return sr.Network(stack, optimizer=optimizer, seed=4)
 
@@ -347,6 +349,16 @@ def test_the_command_refuses_a_folder_of_another_run(
     ]:
         assert cli.main(more) == 2
         assert message in capsys.readouterr().err
+
+
+def test_the_command_goes_on_with_weights_stored_as_they_began(tmp_path: Path) -> None:
+    """As a run does that is older than the rule for them; no option of the command says it."""
+    began = network(optim.Adam(), samplers.LSH(n_active=40), dtype="float16")
+    fit(began, ModelCheckpoint(tmp_path), **SIZES)
+    new = network(optim.Adam(), samplers.LSH(n_active=40))
+    assert restarts._taken_up(tmp_path, new, 1).config == began.config
+    with pytest.raises(ValueError, match="checkpoints of another network"):
+        restarts._taken_up(tmp_path, network(optim.SGD(), samplers.LSH(n_active=40)), 1)
 
 
 def test_whatever_is_cut_off_or_changed_in_a_checkpoint_is_refused_or_harmless(
