@@ -194,7 +194,7 @@ pub struct ParamShard<'a> {
     pub(super) v: Shard<'a>,
     /// What is kept of each row.
     pub(super) of_rows: &'a mut [f32],
-    pub(super) stamps: &'a mut [u32],
+    stamps: &'a mut [u32],
     pub(super) width: usize,
     pub(super) shard: usize,
     pub(super) stripes: Stripes,

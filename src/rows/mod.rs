@@ -53,6 +53,7 @@ use matrix::Line;
 pub use matrix::Matrix;
 pub use numbers::Numbers;
 pub use shard::Shard;
+pub(crate) use shard::fetch;
 pub use stripes::{SHARDS, Stripes};
 
 /// The rows of a layer: weights, or a moment of them. The padding after a row is always zero.

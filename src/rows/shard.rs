@@ -62,6 +62,11 @@ impl<'a> Shard<'a> {
         self.numbers.dtype()
     }
 
+    /// Bytes of a row with its padding.
+    pub(crate) const fn row_bytes(&self) -> usize {
+        if self.numbers.len() == 0 { 0 } else { self.stride * self.dtype().bytes() }
+    }
+
     /// Numbers from one row to the next.
     pub(crate) const fn stride(&self) -> usize {
         self.stride
@@ -105,7 +110,7 @@ impl<'a> Shard<'a> {
 
 /// Asks for a row. Two halves lie where one float would, so what is asked for are the same lines.
 #[inline]
-fn fetch<E: Stored>(kernels: &Kernels, row: Option<&[E]>) {
+pub(crate) fn fetch<E: Stored>(kernels: &Kernels, row: Option<&[E]>) {
     _ = row.and_then(|row| bytemuck::try_cast_slice(row).ok()).map(kernels.prefetch);
 }
 

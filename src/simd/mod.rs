@@ -71,8 +71,8 @@ trait Isa: Copy {
     fn gather(self, row: &[f32], lanes: Lanes<'_>) -> Self::V {
         self.load(&columns::one_by_one(row, lanes))
     }
-    /// Asks for the line at `x` to be brought near, without waiting for it: into the second-level cache,
-    /// which can wait for more lines at a time than the first. What is there does not matter.
+    /// Asks for the line at `x` to be brought near, without waiting for it; on x86 into the second-level
+    /// cache, which can wait for more lines at a time than the first. What is there does not matter.
     fn prefetch<T>(self, x: *const T);
     /// `a + b`
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
