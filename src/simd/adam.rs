@@ -67,8 +67,8 @@ pub struct State<'a, W, M> {
     /// Second moments; not read where the row has one.
     pub v: &'a mut [M],
     /// How many numbers behind this row the one begins that will be changed some rows later; 0 where
-    /// none will. It is fetched line by line meanwhile: asked for a whole row at once, a processor
-    /// drops what it cannot note down.
+    /// none will. It is fetched line by line meanwhile, as it takes longer where all lines of a row are
+    /// asked for at once.
     pub soon: usize,
 }
 
