@@ -1,7 +1,7 @@
 """Speed and memory of one epoch at the size of Amazon-670K: 128 hidden units, batches of 256.
 
     python examples/amazon670k.py TRAIN TEST [--n-active 1000] [--sampler lsh] [--repeats 5]
-    python examples/amazon670k.py TRAIN TEST --stored floats light rule halves
+    python examples/amazon670k.py TRAIN TEST --stored floats light rule halves [--own]
 
 The files have 135,909 features and 670,091 labels, or whatever yours have. Each repeat is a process
 of its own, with a seed of its own. ``build``: making the network and its first tables, which is not
@@ -58,6 +58,7 @@ class Task(NamedTuple):
     n_active: int
     threads: int | None
     sampler: str
+    own: bool
     stored: str
     seed: int
 
@@ -67,12 +68,13 @@ def measure(task: Task) -> list[float]:
     train, test = (slide_rs.datasets.read_xmc(path) for path in (task.train, task.test))
     made = samplers.LSH if task.sampler == "lsh" else samplers.Uniform
     dtype, adam = STORED[task.stored]
+    sampler = made(n_active=task.n_active, shared_negatives=not task.own)
     start = time.perf_counter()
     net = slide_rs.Network(
         [
             layers.SparseInput(train.n_features),
             layers.Dense(HIDDEN, dtype=dtype or "float32"),
-            layers.SampledDense(train.n_labels, sampler=made(n_active=task.n_active), dtype=dtype),
+            layers.SampledDense(train.n_labels, sampler=sampler, dtype=dtype),
         ],
         optimizer=optim.Adam(**adam),
         seed=task.seed,
@@ -126,6 +128,9 @@ def main() -> None:
     parser.add_argument("--n-active", type=int, default=1000)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--sampler", choices=("lsh", "uniform"), default="lsh")
+    parser.add_argument(
+        "--own", action="store_true", help="random outputs of each sample's own, shared by none"
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument(
         "--stored",
@@ -147,6 +152,7 @@ def main() -> None:
                 given.n_active,
                 given.threads,
                 given.sampler,
+                given.own,
                 stored,
                 seed,
             )
